@@ -1,0 +1,38 @@
+import type { Secret } from './secret.ts'
+
+/** One generation of a permission role's login, as handed to a backend. */
+export interface Credential {
+  /** Permission role that the policy named. */
+  readonly role: string
+  /** Login role: the slot. */
+  readonly username: string
+  readonly password: Secret
+  /** Counts up by one with each rotation of the role. */
+  readonly generation: number
+  /** Milliseconds since the epoch after which the login is not promised to work. */
+  readonly notAfter: number
+}
+
+/** Why no credential can be handed out now. */
+export interface Unavailable {
+  readonly unavailable: 'credential-unavailable' | 'credential-no-lease'
+  readonly detail: string
+}
+
+/** The contract of every credential provider. `current` is synchronous and does no I/O: it runs on the hot path. */
+export interface CredentialProvider {
+  current(role: string): Credential | Unavailable
+  /** Names every role that policies use now; the provider prepares new ones and retires the dropped ones in the background. */
+  roles(roles: readonly string[]): void
+  /** Operational state for `status`, `/readyz` detail and metrics; no secrets. */
+  status(): readonly CredentialStatus[]
+  close(): Promise<void>
+}
+
+export interface CredentialStatus {
+  readonly role: string
+  readonly generation: number
+  readonly state: 'current' | 'preparing' | 'no-lease' | 'unavailable'
+  readonly notAfter: number
+  readonly detail: string
+}

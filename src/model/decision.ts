@@ -1,0 +1,46 @@
+import type { Origin } from './exchange.ts'
+import type { Identity } from './identity.ts'
+import type { Permit } from './permit.ts'
+import type { ProblemCode } from './problem.ts'
+
+/** Everything a decision may look at. */
+export interface Facts {
+  readonly origin: Origin
+  readonly identity: Identity
+  /** Milliseconds since the epoch. */
+  readonly now: number
+}
+
+export interface Denial {
+  readonly effect: 'deny'
+  readonly code: ProblemCode
+  /** Rule name, `default`, `tenant-mismatch` or `policy-unavailable`: for the audit, never for the client. */
+  readonly reason: string
+  /** Null where the host does not belong to exactly one tenant. */
+  readonly tenant: string | null
+  readonly policyDigest: string | null
+  /** A deny matched only because a condition could not be evaluated. */
+  readonly inDoubt: boolean
+}
+
+export type Decision = { readonly effect: 'allow'; readonly permit: Permit } | Denial
+
+/** The composed policies of one snapshot. Pure: same facts, same answer. */
+export interface PolicyEngine {
+  /** Tenant, platform denies, tenant denies, tenant allows, default deny, in this order. Never throws for any facts. */
+  decide(facts: Facts): Decision
+  /** The tenant that alone owns this host, for records of requests that never reach a decision. */
+  tenantOfHost(host: string): string | null
+  /** Every permission role that an allow names. */
+  readonly roles: readonly string[]
+  /** What is enforced, for status and metrics. */
+  readonly tenants: readonly TenantState[]
+}
+
+export interface TenantState {
+  readonly tenant: string
+  /** `enforced`: the file on disk. `stale`: the last good version, the one on disk is refused. `unavailable`: no good version; its requests get 503. */
+  readonly state: 'enforced' | 'stale' | 'unavailable'
+  readonly digestEnforced: string | null
+  readonly digestOnDisk: string | null
+}

@@ -1,0 +1,57 @@
+import { describe, expect, it } from 'vitest'
+import { Ambiguous, canonicalTarget } from '../../../src/model/target.ts'
+
+describe('one spelling of the request target', () => {
+  it.each([
+    ['/v1/a', '/v1/a', null],
+    ['/', '/', null],
+    ['/v1/a/', '/v1/a/', null],
+    ['/v1/%61%7e?x=%2F;y', '/v1/a~', 'x=%2F;y'],
+    ['/v1/caf%c3%a9', '/v1/caf%C3%A9', null],
+    ['/a?b?c', '/a', 'b?c'],
+    ['/a/...', '/a/...', null],
+    ['/a/.well-known', '/a/.well-known', null],
+    ['/100%25', '/100%25', null],
+  ])('%s is %s', (raw, path, query) => {
+    expect(canonicalTarget(raw)).toEqual({ path, query })
+  })
+
+  it.each([
+    '/a/../b',
+    '/a/./b',
+    '/..',
+    '/a/%2e%2e/b',
+    '/a/.%2E/b',
+    '/a/%2e',
+    '//a',
+    '/a//b',
+    '/a%2fb',
+    '/a%2Fb',
+    '/a%5cb',
+    '/a\\b',
+    '/a;b',
+    '/a%3bb',
+    '/a/..;/b',
+    '/a%252fb',
+    '/a%252e%252e/b',
+    '/a%zz',
+    '/a%',
+    '/a%4',
+    '/a%00',
+    '/a%0a',
+    '/a%7f',
+    '/a%c0%ae',
+    '/a%ff',
+    '/a#b',
+    '/a b',
+    '/é',
+    'a',
+    '',
+    '*',
+    'http://h/a',
+    '/a?b#c',
+    '/a?b c',
+  ])('%s is refused', raw => {
+    expect(canonicalTarget(raw)).toBeInstanceOf(Ambiguous)
+  })
+})
