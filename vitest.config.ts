@@ -4,6 +4,7 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     pool: 'forks',
+    globalSetup: ['./test/support/cassandra-starter.ts'],
     testTimeout: 30_000,
     hookTimeout: 180_000,
     reporters: ['default', './test/support/closing-line.ts'],

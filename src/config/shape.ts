@@ -1,3 +1,4 @@
+import { nearest } from './nearest.ts'
 import type { Entry, MapNode, Node, Source } from './source.ts'
 
 /** What a reader returns for a value that it has reported as wrong; the rest of the file is still read. */
@@ -19,6 +20,8 @@ export interface Context {
 /** One kind of value: how it is read from a tree (with positions) and how an editor checks it (JSON Schema), from one definition. */
 export interface Shape<T> {
   readonly schema: JsonSchema
+  /** The spelling of a value that a person would write: `15m`, not 900000. Absent: the value itself. */
+  format?(value: T): unknown
   read(node: Node, at: Context): T | Bad
 }
 
@@ -31,9 +34,7 @@ export interface Field<T> {
   readonly restart: boolean
 }
 
-interface FieldOptions {
-  readonly restart?: boolean
-}
+type FieldOptions = { readonly restart?: boolean }
 
 /** A key that must be written. */
 export const required = <T>(shape: Shape<T>, doc: string, options: FieldOptions = {}): Field<T> => ({
@@ -74,17 +75,16 @@ export const fail = (at: Context, node: Node | Entry, number: number, message: s
 const lastKey = (path: string): string => path.slice(path.lastIndexOf('.') + 1)
 const child = (at: Context, key: string): Context => ({ ...at, path: at.path ? `${at.path}.${key}` : key })
 
+/** A value as a person would write it. */
+export const spell = (shape: Shape<unknown>, value: unknown): unknown =>
+  value === null || value === undefined || !shape.format ? value : shape.format(value)
+
 /** Says what stands there, for messages. */
-export const describe = (node: Node): string =>
-  node.kind === 'map'
-    ? 'a map'
-    : node.kind === 'list'
-      ? 'a list'
-      : node.value === null
-        ? 'nothing'
-        : typeof node.value === 'string'
-          ? `"${clip(node.value)}"`
-          : `${clip(node.text)}`
+export const describe = (node: Node): string => {
+  if (node.kind !== 'scalar') return node.kind === 'map' ? 'a map' : 'a list'
+  if (node.value === null) return 'nothing'
+  return typeof node.value === 'string' ? `"${clip(node.value)}"` : clip(node.text)
+}
 
 const clip = (text: string): string => (text.length > 60 ? `${text.slice(0, 57)}...` : text)
 
@@ -110,8 +110,15 @@ export class Wrong {
 }
 
 /** Text that stands for another value: a duration, an address, a template. */
-export const parsed = <T>(what: string, parse: (value: string) => T | Wrong, number = 204, schema: JsonSchema = {}): Shape<T> => ({
+export const parsed = <T>(
+  what: string,
+  parse: (value: string) => T | Wrong,
+  number = 204,
+  schema: JsonSchema = {},
+  format: (value: T) => unknown = String,
+): Shape<T> => ({
   schema: { type: 'string', description: what, ...schema },
+  format,
   read(node, at) {
     const value = text(what).read(node, at)
     if (value === bad) return bad
@@ -159,6 +166,7 @@ export const list = <T>(shape: Shape<T>, bounds: { readonly min?: number; readon
   const { min = 0, max = 1000 } = bounds
   return {
     schema: { type: 'array', items: shape.schema, minItems: min, maxItems: max },
+    format: values => values.map(value => spell(shape, value)),
     read(node, at) {
       if (node.kind !== 'list') return fail(at, node, 203, `${lastKey(at.path)} is ${describe(node)}; write a list: [ ... ].`)
       if (node.items.length < min)
@@ -176,6 +184,7 @@ export const oneOrMany = <T>(shape: Shape<T>, bounds: { readonly max?: number } 
   const many = list(shape, { min: 1, ...bounds })
   return {
     schema: { anyOf: [shape.schema, many.schema] },
+    format: values => values.map(value => spell(shape, value)),
     read(node, at) {
       if (node.kind === 'list') return many.read(node, at)
       const value = shape.read(node, at)
@@ -191,6 +200,7 @@ export const named = <T>(
   bounds: { readonly max?: number; readonly number?: number } = {},
 ): Shape<ReadonlyMap<string, T>> => ({
   schema: { type: 'object', additionalProperties: shape.schema },
+  format: values => Object.fromEntries([...values].map(([name, value]) => [name, spell(shape, value)])),
   read(node, at) {
     if (node.kind !== 'map') return fail(at, node, 203, `${lastKey(at.path)} is ${describe(node)}; write a map: name: value.`)
     const { max = 1000, number = 206 } = bounds
@@ -211,7 +221,7 @@ export const named = <T>(
   },
 })
 
-type Fields = Readonly<Record<string, Field<unknown>>>
+export type Fields = Readonly<Record<string, Field<unknown>>>
 type FieldValue<F> = F extends Field<infer T> ? T : never
 export type RecordOf<F extends Fields> = { readonly [K in keyof F as FieldValue<F[K]> extends never ? never : K]: FieldValue<F[K]> }
 
@@ -219,6 +229,8 @@ export type RecordOf<F extends Fields> = { readonly [K in keyof F as FieldValue<
 export const record = <const F extends Fields>(fields: F): Shape<RecordOf<F>> & { readonly fields: F } => ({
   fields,
   schema: recordSchema(fields),
+  format: values =>
+    Object.fromEntries(Object.entries(fields).map(([key, field]) => [key, spell(field.shape, (values as Record<string, unknown>)[key])])),
   read(node, at) {
     if (node.kind !== 'map')
       return fail(
@@ -283,37 +295,5 @@ const recordSchema = (fields: Fields): JsonSchema => ({
 })
 
 const isPlain = (value: unknown): boolean => typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean'
-
-/** The known word closest to what was typed, if it is close at all (edit distance up to a third of its length). */
-export const nearest = (typed: string, known: readonly string[]): string | null => {
-  let best: string | null = null
-  let least = Number.POSITIVE_INFINITY
-  for (const word of known) {
-    const distance = typed.length > 64 ? Number.POSITIVE_INFINITY : editDistance(typed.toLowerCase(), word.toLowerCase())
-    if (distance < least && distance <= Math.max(1, Math.floor(word.length / 3) + 1)) {
-      best = word
-      least = distance
-    }
-  }
-  return best
-}
-
-const editDistance = (a: string, b: string): number => {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i)
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i]
-    for (let j = 1; j <= b.length; j++)
-      next.push(Math.min((row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1, (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)))
-    row = next
-  }
-  return row[b.length] ?? 0
-}
-
-/** Reads a whole file by a shape. What is wrong is in `source.findings`. */
-export const readDocument = <T>(source: Source, shape: Shape<T>): { readonly value: T | null; readonly provenance: Provenance } => {
-  const provenance: Provenance = new Map()
-  const value = source.root === null ? bad : shape.read(source.root, { source, path: '', provenance })
-  return { value: value === bad || !source.ok ? null : value, provenance }
-}
 
 export const entryOf = (node: MapNode, key: string): Entry | undefined => node.entries.find(entry => entry.key === key)

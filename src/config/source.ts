@@ -36,6 +36,9 @@ export interface Limits {
 }
 const defaults: Limits = { size: 2 * 1024 * 1024, depth: 8, scalar: 4096 }
 
+/** Problems of one file that are kept: nobody reads more, and a hostile file could have a million. */
+const maxFindings = 1000
+
 /** Which family of codes a file reports: `C` configuration, `P` policies and their tests. */
 export type Family = 'C' | 'P'
 
@@ -67,10 +70,12 @@ export class Source {
 
   /** Reports an error at an offset; the number becomes e.g. `P203`. */
   error(offset: number, number: number, message: string): void {
+    if (this.findings.length >= maxFindings && !this.ok) return
     this.findings.push({ file: this.file, ...this.position(offset), severity: 'error', code: `${this.family}${number}`, message })
   }
 
   warn(offset: number, number: number, message: string): void {
+    if (this.findings.length >= maxFindings) return
     this.findings.push({ file: this.file, ...this.position(offset), severity: 'warning', code: `W${number}`, message })
   }
 

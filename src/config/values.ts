@@ -27,6 +27,7 @@ export const duration = (min: string, max: string, number = 204): Shape<number> 
     },
     number,
     { pattern: '^[0-9]+(ms|s|m|h|d)$' },
+    formatDuration,
   )
 }
 
@@ -42,6 +43,7 @@ export const size = (min: number, max: number): Shape<number> =>
     },
     204,
     { pattern: '^[0-9]+(B|KiB|MiB|GiB)$' },
+    formatSize,
   )
 
 export const formatSize = (bytes: number): string => {
@@ -57,15 +59,21 @@ export const formatEndpoint = (e: Endpoint): string =>
   'path' in e ? `unix:${e.path}` : e.host.includes(':') ? `[${e.host}]:${e.port}` : `${e.host}:${e.port}`
 
 /** `127.0.0.1:8080`, `[::1]:8080` or `unix:/absolute/path`. Port 0 lets the system choose. */
-export const endpoint: Shape<Endpoint> = parsed('an address and port, such as 127.0.0.1:8080, or unix:/path', value => {
-  if (value.startsWith('unix:/')) return { path: value.slice(5) }
-  const found = /^(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+)):(\d{1,5})$/.exec(value)
-  const host = found?.[1] ?? found?.[2] ?? ''
-  const port = Number(found?.[3])
-  if (!found || isIP(host) === 0 || port > 65_535)
-    return new Wrong(`"${value}" is not an address; write 127.0.0.1:8080, [::1]:8080 or unix:/path.`)
-  return { host, port }
-})
+export const endpoint: Shape<Endpoint> = parsed(
+  'an address and port, such as 127.0.0.1:8080, or unix:/path',
+  value => {
+    if (value.startsWith('unix:/')) return { path: value.slice(5) }
+    const found = /^(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+)):(\d{1,5})$/.exec(value)
+    const host = found?.[1] ?? found?.[2] ?? ''
+    const port = Number(found?.[3])
+    if (!found || isIP(host) === 0 || port > 65_535)
+      return new Wrong(`"${value}" is not an address; write 127.0.0.1:8080, [::1]:8080 or unix:/path.`)
+    return { host, port }
+  },
+  204,
+  {},
+  formatEndpoint,
+)
 
 /** True for a literal in 127.0.0.0/8 or ::1, also as a mapped IPv6 address. A name is never loopback: it may resolve to anything. */
 export const isLoopback = (address: string): boolean => {

@@ -33,6 +33,8 @@ export interface PolicyEngine {
   tenantOfHost(host: string): string | null
   /** Every permission role that an allow names. */
   readonly roles: readonly string[]
+  /** Over everything that can change a decision: platform file, tenants in force, and what unavailable tenants claim. Hex. */
+  readonly digest: string
   /** What is enforced, for status and metrics. */
   readonly tenants: readonly TenantState[]
 }

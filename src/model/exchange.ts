@@ -49,3 +49,60 @@ export const fieldValues = (headers: readonly string[], name: string): string[] 
   for (let i = 0; i < headers.length; i += 2) if (headers[i] === name) values.push(headers[i + 1] ?? '')
   return values
 }
+
+/** Bytes in flight, pushed. A body is opened once; nothing is lost between its making and its opening. */
+export interface Body {
+  /** The whole body, if it already arrived; lets a small reply leave in one write. */
+  readonly whole: Buffer | null
+  open(sink: BodySink): void
+  /** Goes on after a `write` that returned false. */
+  resume(): void
+  /** The reader is gone: stop and release the other side. */
+  cancel(): void
+}
+
+export interface BodySink {
+  /** False asks the body to wait for `resume`. */
+  write(chunk: Buffer): boolean
+  end(): void
+  /** The body broke off: what was sent must not look complete. */
+  fail(): void
+}
+
+/** What a backend answered, as it came. */
+export interface Answer {
+  readonly status: number
+  /** Name and value alternating, lower-case names, hop-by-hop included. */
+  readonly headers: readonly string[]
+  readonly body: Body
+}
+
+/**
+ * What goes to the client. Only `edge/oblige.ts` and `edge/refuse.ts` make one (architecture test), so the backend's answer cannot
+ * reach a client past its obligations.
+ */
+export class Outgoing {
+  readonly #made = true
+  readonly status: number
+  readonly headers: readonly string[]
+  readonly body: Body | string
+  /** Close the connection afterwards. */
+  readonly close: boolean
+
+  constructor(status: number, headers: readonly string[], body: Body | string, close: boolean) {
+    this.status = status
+    this.headers = headers
+    this.body = body
+    this.close = close
+  }
+
+  static is(value: object): value is Outgoing {
+    return #made in value
+  }
+}
+
+/** How a reply ended. */
+export interface Settled {
+  readonly bytes: number
+  readonly aborted: boolean
+}

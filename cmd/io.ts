@@ -1,0 +1,13 @@
+/** Where a command writes. Results go to `out`, everything for people beside them to `err`. */
+export interface Io {
+  out(text: string): void
+  err(text: string): void
+}
+
+/** Exit codes of every command (contract 7). */
+export const exit = { done: 0, findings: 1, cannotTell: 2, partly: 3, usage: 64, fault: 70 } as const
+
+export interface Command {
+  readonly help: string
+  run(args: string[], io: Io): Promise<number>
+}

@@ -1,0 +1,236 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import type { CredentialStatus } from '../model/credential.ts'
+import type { TenantState } from '../model/decision.ts'
+import type { Clock } from '../model/deps.ts'
+import { type ProblemCode, problems } from '../model/problem.ts'
+import type { AuditStatus } from './host.ts'
+import { Buckets, type Count, counts, Tally } from './tally.ts'
+
+/** What others know and is asked for at each scrape. A part that does not exist yet answers null. */
+export interface MetricSources {
+  readonly audit: () => AuditStatus | null
+  readonly policies: () => readonly TenantState[]
+  readonly credentials: () => readonly CredentialStatus[]
+  /** Milliseconds since the epoch at which an issuer's keys were last fetched; null: never. */
+  readonly keys: () => readonly { readonly issuer: string; readonly fetchedAt: number | null }[]
+  readonly tokenCache: () => { readonly entries: number; readonly bytes: number } | null
+  readonly inFlight: () => number
+  /** Whether requests are accepted without proof of the gateway. */
+  readonly directTraffic: () => boolean
+}
+
+/** Labels are names of the configuration and words of the code. Never pass a user, a path, or text that a client chose. */
+export interface Metrics {
+  /** One answered exchange; `ms` from arrival to the last byte. */
+  exchange(route: string | null, method: string, status: number, ms: number): void
+  decision(tenant: string | null, effect: 'allow' | 'deny', rule: string, mode: 'enforce' | 'shadow'): void
+  refusal(code: ProblemCode): void
+  /** `issuer`: a configured one, or null. */
+  token(issuer: string | null, result: string): void
+  proof(kind: string, result: 'passed' | 'missing' | 'wrong'): void
+  upstream(name: string, result: string): void
+  rotation(role: string, result: 'done' | 'failed'): void
+  reload(kind: 'config' | 'policy', result: 'done' | 'refused'): void
+  shed(reason: string): void
+  /** The exposition text. */
+  render(): Promise<{ readonly contentType: string; readonly body: string }>
+}
+
+export interface MetricsOptions {
+  readonly version: string
+  readonly clock: Clock
+  readonly sources: MetricSources
+  /** Also Node's own metrics. */
+  readonly runtime: boolean
+}
+
+/** Seconds. API Gateway gives up after 29. */
+const durations = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 20, 25, 29]
+const none = '_none'
+const names = 256
+const words = 64
+
+export const createMetrics = ({ version, clock, sources, runtime }: MetricsOptions): Metrics => {
+  const registry = new Registry()
+  const counter = countersOf(registry)
+  if (runtime) collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 50 })
+  registerGauges(registry, version, clock, sources)
+  registerAudit(registry, sources.audit)
+
+  const exchanges = new Tally([names, 8, 40], () => new Buckets(durations))
+  registry.registerMetric(new OwnHistogram(exchanges))
+  const decisions = counter('postern_decisions_total', 'Decisions.', ['tenant', 'effect', 'rule', 'mode'], [names, 2, names, 2])
+  const refusals = counter('postern_refusals_total', 'Requests that Postern itself answered.', ['code', 'reason'], [names, 1])
+  const tokens = counter('postern_token_validation_total', 'Tokens looked at.', ['issuer', 'result'], [words, words])
+  const proofs = counter('postern_gateway_proof_total', 'Requests by their proof of the gateway.', ['kind', 'result'], [8, 8])
+  const upstreams = counter('postern_upstream_requests_total', 'Requests sent on.', ['upstream', 'result'], [names, words])
+  const rotations = counter('postern_credential_rotations_total', 'Rotations of a role.', ['role', 'result'], [names, 4])
+  const reloads = counter('postern_reloads_total', 'Attempts to load anew.', ['kind', 'result'], [8, 8])
+  const shed = counter('postern_limits_shed_total', 'Requests turned away to protect the process.', ['reason'], [words])
+  return {
+    exchange: (route, method, status, ms) => exchanges.at(route ?? none, method, status).observe(ms / 1000),
+    decision: (tenant, effect, rule, mode) => void decisions.at(tenant ?? none, effect, rule, mode).n++,
+    refusal: code => void refusals.at(code, problems[code].reason).n++,
+    token: (issuer, result) => void tokens.at(issuer ?? none, result).n++,
+    proof: (kind, result) => void proofs.at(kind, result).n++,
+    upstream: (name, result) => void upstreams.at(name, result).n++,
+    rotation: (role, result) => void rotations.at(role, result).n++,
+    reload: (kind, result) => void reloads.at(kind, result).n++,
+    shed: reason => void shed.at(reason).n++,
+    render: async () => ({ contentType: registry.contentType, body: await registry.metrics() }),
+  }
+}
+
+const labelsOf = <T extends string>(labelNames: readonly T[], values: readonly string[]): Record<T, string> =>
+  Object.fromEntries(labelNames.map((name, i) => [name, values[i] ?? ''])) as Record<T, string>
+
+const countersOf =
+  (registry: Registry) =>
+  <T extends string>(name: string, help: string, labelNames: readonly T[], bounds: readonly number[]): Tally<Count> => {
+    const tally = counts(...bounds)
+    new Counter({
+      name,
+      help,
+      labelNames,
+      registers: [registry],
+      collect() {
+        this.reset()
+        for (const [values, { n }] of tally.entries()) this.inc(labelsOf(labelNames, values), n)
+      },
+    })
+    return tally
+  }
+
+const exchangeMetric = {
+  name: 'http_server_request_duration_seconds',
+  help: 'Time from the arrival of a request to the last byte of its answer.',
+}
+const exchangeLabels = ['http_route', 'http_request_method', 'http_response_status_code'] as const
+
+/** prom-client's own histogram costs half a microsecond for each request; here it only prints what the tally counted. */
+class OwnHistogram extends Histogram<(typeof exchangeLabels)[number]> {
+  readonly #tally: Tally<Buckets>
+
+  constructor(tally: Tally<Buckets>) {
+    super({ ...exchangeMetric, labelNames: exchangeLabels, buckets: durations, registers: [] })
+    this.#tally = tally
+  }
+
+  /** What the registry and `get` ask for; their types leave it out. */
+  getForPromString(): Promise<object> {
+    const values = [...this.#tally.entries()].flatMap(([labels, buckets]) => series(labelsOf(exchangeLabels, labels), buckets))
+    return Promise.resolve({ ...exchangeMetric, type: 'histogram', aggregator: 'sum', values })
+  }
+}
+
+interface Line {
+  readonly metricName: string
+  readonly labels: Record<string, string | number>
+  readonly value: number
+}
+
+const series = (labels: Record<string, string>, { bounds, counts: found, sum }: Buckets): Line[] => {
+  const { name } = exchangeMetric
+  let below = 0
+  const buckets = [...found].map((n, i) => {
+    below += n
+    return { metricName: `${name}_bucket`, labels: { le: bounds[i] ?? '+Inf', ...labels }, value: below }
+  })
+  return [...buckets, { metricName: `${name}_sum`, labels, value: sum }, { metricName: `${name}_count`, labels, value: below }]
+}
+
+type Sample = readonly [labels: Readonly<Record<string, string>>, value: number]
+
+/** A metric that asks its source at each scrape. */
+const asked = (
+  registry: Registry,
+  kind: 'gauge' | 'counter',
+  name: string,
+  help: string,
+  labelNames: readonly string[],
+  read: () => readonly Sample[],
+): void => {
+  const shared = { name, help, labelNames, registers: [registry] }
+  if (kind === 'gauge')
+    new Gauge({
+      ...shared,
+      collect() {
+        this.reset()
+        for (const [labels, value] of read()) this.set(labels, value)
+      },
+    })
+  else
+    new Counter({
+      ...shared,
+      collect() {
+        this.reset()
+        for (const [labels, value] of read()) this.inc(labels, value)
+      },
+    })
+}
+
+const registerGauges = (registry: Registry, version: string, clock: Clock, sources: MetricSources): void => {
+  const gauge = (name: string, help: string, labelNames: readonly string[], read: () => readonly Sample[]): void =>
+    asked(registry, 'gauge', name, help, labelNames, read)
+  const one = (value: number | null | undefined): readonly Sample[] => (value === null || value === undefined ? [] : [[{}, value]])
+  gauge('postern_build_info', 'What runs.', ['version', 'node'], () => [[{ version, node: process.version }, 1]])
+  gauge('postern_policy_info', 'Policy in force for each tenant.', ['tenant', 'state', 'digest'], () =>
+    sources
+      .policies()
+      .slice(0, names)
+      .map(p => [{ tenant: p.tenant, state: p.state, digest: p.digestEnforced ?? '' }, 1]),
+  )
+  gauge('postern_jwks_age_seconds', "Age of an issuer's keys.", ['issuer'], () =>
+    sources
+      .keys()
+      .flatMap(({ issuer, fetchedAt }): Sample[] => (fetchedAt === null ? [] : [[{ issuer }, (clock.now() - fetchedAt) / 1000]])),
+  )
+  gauge('postern_credential_generation', 'Generation of the credential handed out.', ['role'], () =>
+    sources
+      .credentials()
+      .slice(0, names)
+      .map(c => [{ role: c.role }, c.generation]),
+  )
+  gauge('postern_credential_expiry_timestamp_seconds', 'When the credential handed out stops being promised.', ['role'], () =>
+    sources
+      .credentials()
+      .slice(0, names)
+      .map(c => [{ role: c.role }, c.notAfter / 1000]),
+  )
+  gauge('postern_token_cache_entries', 'Verified tokens kept.', [], () => one(sources.tokenCache()?.entries))
+  gauge('postern_token_cache_bytes', 'Bytes of the verified tokens kept.', [], () => one(sources.tokenCache()?.bytes))
+  gauge('postern_limits_in_flight', 'Requests under way.', [], () => one(sources.inFlight()))
+  gauge('postern_unproved_direct_traffic', '1 where requests are accepted without proof of the gateway.', [], () =>
+    one(sources.directTraffic() ? 1 : 0),
+  )
+}
+
+const registerAudit = (registry: Registry, read: MetricSources['audit']): void => {
+  const add = (
+    kind: 'gauge' | 'counter',
+    name: string,
+    help: string,
+    label: string | null,
+    of: (s: AuditStatus) => readonly Sample[],
+  ): void =>
+    asked(registry, kind, `postern_audit_${name}`, help, label === null ? [] : [label], () => {
+      const status = read()
+      return status === null ? [] : of(status)
+    })
+  add('counter', 'records_total', 'Records kept.', 'kind', s => [...s.records].map(([kind, n]) => [{ kind }, n]))
+  add('counter', 'lost_total', 'Records that could not be kept, or whose file was taken away.', null, s => [[{}, s.lost]])
+  add('counter', 'folded_total', 'Refusals counted in an aggregated record.', null, s => [[{}, s.folded]])
+  add('gauge', 'spool_bytes', 'Bytes of the audit folder.', null, s => [[{}, s.spoolBytes]])
+  add('gauge', 'spool_max_bytes', 'Bytes at which requests are refused.', null, s => [[{}, s.spoolMax]])
+  add('gauge', 'ready', '0 while requests are refused because they could not be recorded.', null, s => [[{}, s.ready ? 1 : 0]])
+  add('gauge', 'sink_up', '1 where a sink takes what it is given.', 'sink', s => s.sinks.map(k => [{ sink: k.kind }, k.up ? 1 : 0]))
+  add('counter', 'sink_dropped_total', 'Records that a sink did not take; the spool has them.', 'sink', s =>
+    s.sinks.map(k => [{ sink: k.kind }, k.dropped]),
+  )
+  add('gauge', 'last_checkpoint_timestamp_seconds', 'When the last checkpoint was signed and stored.', null, s =>
+    s.checkpoint.time === null ? [] : [[{}, s.checkpoint.time / 1000]],
+  )
+  add('gauge', 'second_place_up', '0 where the second place did not take the last checkpoint.', null, s => [
+    [{}, s.checkpoint.secondFault === null ? 1 : 0],
+  ])
+}
