@@ -1,0 +1,49 @@
+/** Every wait, queue and cache of this folder has its bound here. Durations in milliseconds. */
+export interface Bounds {
+  /** Discovery and JWKS together, from the first connect to the last byte. */
+  readonly fetchDeadline: number
+  /** How long one request waits for a fetch under way before it is answered 503. */
+  readonly requestWait: number
+  readonly refreshEvery: number
+  /** Wait after the first failed fetch; doubles up to `retryMax`. */
+  readonly retryMin: number
+  readonly retryMax: number
+  /**
+   * How long keys outlive the last good fetch. A day: a provider's outage over a night refuses nobody, while a key withdrawn by
+   * a provider whose answers cannot reach us ends no later than the longest token signed with it.
+   */
+  readonly staleFor: number
+  /** Refreshes that unknown keys may cause: so many at once, then one each `bucketEvery`. */
+  readonly bucketBurst: number
+  readonly bucketEvery: number
+  /** Bytes of a metadata document or a JWKS. */
+  readonly documentBytes: number
+  readonly documentKeys: number
+  /** Verified tokens. */
+  readonly cacheEntries: number
+  readonly cacheBytes: number
+  readonly verifyAgainAfter: number
+  /** Refused tokens, only those refused under a known key. */
+  readonly failureEntries: number
+  readonly failureBytes: number
+  readonly failureFor: number
+}
+
+export const defaultBounds: Bounds = Object.freeze({
+  fetchDeadline: 5_000,
+  requestWait: 2_000,
+  refreshEvery: 600_000,
+  retryMin: 1_000,
+  retryMax: 10_000,
+  staleFor: 86_400_000,
+  bucketBurst: 3,
+  bucketEvery: 10_000,
+  documentBytes: 150 * 1024,
+  documentKeys: 100,
+  cacheEntries: 10_000,
+  cacheBytes: 64 * 1024 * 1024,
+  verifyAgainAfter: 300_000,
+  failureEntries: 1_000,
+  failureBytes: 4 * 1024 * 1024,
+  failureFor: 5_000,
+})

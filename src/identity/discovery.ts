@@ -1,0 +1,74 @@
+import { allowInsecureRequests, customFetch, discovery, None } from 'openid-client'
+import type { Fetch, FetchInit } from '../model/deps.ts'
+import { type IssuerSettings, isLoopbackHost } from './settings.ts'
+
+/** Where an issuer's keys come from. Two issuers' settings that agree in these share their keys. */
+export type KeyOrigin = Pick<IssuerSettings, 'issuer' | 'ca' | 'allowHttpLoopback'>
+
+interface CallBounds {
+  /** Milliseconds. */
+  readonly timeout: number
+  readonly maxBytes: number
+}
+
+/** The address of an issuer's JWKS by OpenID Connect Discovery. Rejects with an Error that names the cause. */
+export const discoverJwksUri = async (origin: KeyOrigin, fetch: Fetch, bounds: CallBounds): Promise<string> => {
+  const server = new URL(origin.issuer)
+  const insecure = server.protocol === 'http:' && origin.allowHttpLoopback
+  let cause: unknown
+  const bridge = async (url: string, init: { readonly headers: Record<string, string> }): Promise<Response> => {
+    try {
+      const reply = await fetch(url, { ...initFor(origin, new URL(url), bounds), headers: init.headers })
+      if (reply.status !== 200) throw new Error(`${url} answered ${reply.status}`)
+      return new Response(Uint8Array.from(reply.body), { status: 200, headers: reply.headers })
+    } catch (error) {
+      cause = error
+      throw error
+    }
+  }
+  const found = await discovery(server, 'postern', undefined, None(), {
+    [customFetch]: bridge,
+    timeout: Math.ceil(bounds.timeout / 1000),
+    execute: insecure ? [allowInsecureRequests] : [],
+  }).catch((error: unknown) => {
+    throw new Error(`discovery: ${messageOf(cause ?? error)}`, { cause: error })
+  })
+  const { issuer, jwks_uri } = found.serverMetadata()
+  // Byte for byte (OpenID Connect Discovery 4.3): the library compares parsed URLs, and not at all for two well-known providers.
+  if (issuer !== origin.issuer) throw new Error(`discovery: the provider calls itself ${clip(issuer)}, not ${origin.issuer}`)
+  return checkedUri(jwks_uri, insecure)
+}
+
+/** The bytes of a JWKS. */
+export const fetchJwks = async (origin: KeyOrigin, uri: string, fetch: Fetch, bounds: CallBounds): Promise<Buffer> => {
+  const reply = await fetch(uri, {
+    ...initFor(origin, new URL(uri), bounds),
+    headers: { accept: 'application/jwk-set+json, application/json' },
+  }).catch((error: unknown) => {
+    throw new Error(`JWKS: ${messageOf(error)}`, { cause: error })
+  })
+  if (reply.status !== 200) throw new Error(`JWKS: ${clip(uri)} answered ${reply.status}`)
+  return reply.body
+}
+
+/** Plain HTTP goes to loopback addresses only, whatever a name resolves to. */
+const initFor = (origin: KeyOrigin, url: URL, bounds: CallBounds): FetchInit => ({
+  timeout: bounds.timeout,
+  maxBytes: bounds.maxBytes,
+  loopbackOnly: url.protocol === 'http:',
+  ...(origin.ca === null ? {} : { ca: origin.ca }),
+})
+
+/** Metadata may not lead from an https issuer to keys in the clear. */
+const checkedUri = (uri: unknown, insecure: boolean): string => {
+  const url = typeof uri === 'string' && URL.canParse(uri) ? new URL(uri) : null
+  if (!url) throw new Error('discovery: the metadata has no jwks_uri')
+  const allowed = url.protocol === 'https:' || (url.protocol === 'http:' && insecure && isLoopbackHost(url.hostname))
+  if (!allowed || url.username || url.password) throw new Error(`discovery: jwks_uri ${clip(url.href)} is not an https URL`)
+  return url.href
+}
+
+/** The library says what failed, and only its cause says why. */
+const messageOf = (error: unknown): string =>
+  error instanceof Error ? `${error.message}${error.cause instanceof Error ? `: ${error.cause.message}` : ''}` : String(error)
+const clip = (text: string): string => (text.length > 200 ? `${text.slice(0, 197)}...` : text)

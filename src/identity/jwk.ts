@@ -1,0 +1,110 @@
+import { createPublicKey, type KeyObject } from 'node:crypto'
+import { calculateJwkThumbprint, importJWK } from 'jose'
+import { type AlgorithmName, algorithmNames, algorithms, isAlgorithm } from './algorithms.ts'
+import type { JsonObject } from './json.ts'
+
+/** A provider's public key, checked. One object for as long as the provider publishes it: caches hold on to it and watch `live`. */
+export interface VerificationKey {
+  readonly kid: string | null
+  /** RFC 7638. */
+  readonly thumbprint: string
+  /** The only algorithms it may verify. */
+  readonly algorithms: readonly AlgorithmName[]
+  readonly material: KeyObject
+  /** False from the moment the provider no longer publishes it, or its issuer is no longer configured. */
+  live: boolean
+}
+
+/** A key that is left out. `expected`: not meant for verifying at all, so nothing is wrong with it. */
+export class Skipped {
+  readonly why: string
+  readonly expected: boolean
+  constructor(why: string, expected = false) {
+    this.why = why
+    this.expected = expected
+  }
+}
+
+const members = { RSA: ['n', 'e'], EC: ['crv', 'x', 'y'], OKP: ['crv', 'x'] } as const
+
+/**
+ * Reads one member of a JWKS (RFC 7517). The libraries alone are not enough: they take an RSA key of exponent 1, with which the padded
+ * digest is its own signature.
+ */
+export const readKey = async (jwk: JsonObject): Promise<VerificationKey | Skipped> => {
+  const purpose = purposeOf(jwk)
+  if (purpose) return purpose
+  const fits = algorithmsOf(jwk)
+  const [algorithm] = fits
+  if (algorithm === undefined)
+    return new Skipped(`kty ${String(jwk['kty'])}, crv ${String(jwk['crv'])}, alg ${String(jwk['alg'])} do not fit`)
+  if (jwk['kid'] !== undefined && typeof jwk['kid'] !== 'string') return new Skipped('kid is not text')
+  if (Object.hasOwn(jwk, 'd')) return new Skipped('a private key was published')
+  const { kty } = algorithms[algorithm]
+  const bare: Record<string, string> = { kty }
+  for (const member of members[kty]) {
+    const value = jwk[member]
+    if (typeof value !== 'string' || !/^[A-Za-z0-9_-]+$/.test(value)) return new Skipped(`${member} is not base64url`)
+    bare[member] = value
+  }
+  try {
+    const material = createPublicKey({ key: bare, format: 'jwk' })
+    const weak = weaknessOf(material)
+    if (weak !== null) return new Skipped(weak)
+    // A second library must read the same key.
+    await importJWK(bare, algorithm)
+    const thumbprint = await calculateJwkThumbprint(material.export({ format: 'jwk' }))
+    return { kid: jwk['kid'] ?? null, thumbprint, algorithms: fits, material, live: true }
+  } catch (error) {
+    return new Skipped(error instanceof Error ? error.message : String(error))
+  }
+}
+
+const purposeOf = (jwk: JsonObject): Skipped | null => {
+  if (jwk['kty'] === 'oct') return new Skipped('a symmetric key', true)
+  if (jwk['use'] !== undefined && jwk['use'] !== 'sig') return new Skipped(`use ${String(jwk['use'])}`, true)
+  const operations = jwk['key_ops']
+  if (operations === undefined) return null
+  if (!Array.isArray(operations)) return new Skipped('key_ops is not a list')
+  return operations.includes('verify') ? null : new Skipped('key_ops without verify', true)
+}
+
+/** RFC 8725 3.1: the key's own `alg` names the only algorithm; without one, its type and curve do. */
+const algorithmsOf = (jwk: JsonObject): readonly AlgorithmName[] => {
+  const fits = (name: AlgorithmName): boolean =>
+    algorithms[name].kty === jwk['kty'] && (algorithms[name].crv === null || algorithms[name].crv === jwk['crv'])
+  const { alg } = jwk
+  return alg === undefined ? algorithmNames.filter(fits) : isAlgorithm(alg) && fits(alg) ? [alg] : []
+}
+
+/** Judged on what the library made of the key, not on its spelling: leading zeros do not lengthen a modulus. */
+const weaknessOf = (material: KeyObject): string | null => {
+  const { modulusLength = 0, publicExponent = 0n } = material.asymmetricKeyDetails ?? {}
+  if (material.asymmetricKeyType === 'rsa') {
+    if (modulusLength < 2048 || modulusLength > 8192) return `a modulus of ${modulusLength} bits; 2048 to 8192 are accepted`
+    // The upper bound keeps verification cheap: its time grows with the exponent, which the provider chooses.
+    return publicExponent % 2n === 1n && publicExponent >= 65_537n && publicExponent < 1n << 64n ? null : `an exponent of ${publicExponent}`
+  }
+  if (material.asymmetricKeyType === 'ed25519') return isSmallOrder(material) ? 'a point of small order' : null
+  return null
+}
+
+const p25519 = 2n ** 255n - 19n
+/**
+ * y coordinates of the points whose order divides 8: with one of them as the key, a signature can be made without a secret for every
+ * message or every few. OpenSSL 3.0 verifies it; 3.5 no longer does, and is not relied on.
+ */
+const smallOrder: readonly bigint[] = [
+  0n,
+  1n,
+  p25519 - 1n,
+  0x05fc536d880238b13933c6d305acdfd5f098eff289f4c345b027b2c28f95e826n,
+  p25519 - 0x05fc536d880238b13933c6d305acdfd5f098eff289f4c345b027b2c28f95e826n,
+]
+
+const isSmallOrder = (material: KeyObject): boolean => {
+  const x = Buffer.from(material.export({ format: 'jwk' }).x ?? '', 'base64url')
+  // RFC 8032 5.1.2: little-endian y, the sign of x in the topmost bit.
+  const y = BigInt(`0x${Buffer.from(x).reverse().toString('hex') || '0'}`) & (2n ** 255n - 1n)
+  return smallOrder.includes(y % p25519)
+}

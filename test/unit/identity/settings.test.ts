@@ -1,0 +1,95 @@
+import { describe, expect, it } from 'vitest'
+import { readDocument } from '../../../src/config/document.ts'
+import { record, required } from '../../../src/config/shape.ts'
+import { Source } from '../../../src/config/source.ts'
+import { issuerSettings, issuersShape } from '../../../src/identity/settings.ts'
+
+const file = record({ issuers: required(issuersShape, 'Providers.') })
+const read = (issuers: string) => {
+  const source = new Source('proxy.config.yaml', Buffer.from(`issuers:\n${issuers}`), 'C')
+  const { value } = readDocument(source, file)
+  return { entries: value?.issuers ?? null, errors: source.findings.map(f => `${f.code}:${f.line}:${f.column} ${f.message}`) }
+}
+const one = (entry: string) => read(`  - { issuer: https://login.example.com/, audiences: [api]${entry} }\n`)
+
+describe('an entry of issuers', () => {
+  it('has defaults for all but issuer and audiences', () => {
+    expect(one('').entries).toEqual([
+      {
+        issuer: 'https://login.example.com/',
+        audiences: ['api'],
+        algorithms: ['RS256', 'PS256', 'ES256', 'EdDSA'],
+        typ: ['at+jwt'],
+        'clock-tolerance': 30_000,
+        'max-lifetime': 86_400_000,
+        'ca-file': null,
+        'allow-http-loopback': false,
+      },
+    ])
+  })
+
+  it('reads application/at+jwt as at+jwt', () => {
+    expect(one(', typ: [application/at+jwt, absent]').entries?.[0]?.typ).toEqual(['at+jwt', 'absent'])
+  })
+
+  it.each([
+    [', algorithms: [HS256]', 'algorithms is "HS256"'],
+    [', algorithms: [none]', 'algorithms is "none"'],
+    [', algorithms: []', 'empty list'],
+    [', typ: [id+jwt]', '"id+jwt" is not a token type'],
+    [', clock-tolerance: 301s', 'out of range'],
+    [', max-lifetime: 25h', 'out of range'],
+    [', audience: x', 'Did you mean audiences?'],
+  ])('%s is refused', (entry, message) => {
+    expect(one(entry).errors.join()).toContain(message)
+  })
+
+  it.each([
+    ['{ issuer: https://a.example/ }', 'audiences is missing'],
+    ['{ issuer: https://a.example/, audiences: [] }', 'empty list'],
+    ['{ issuer: https://a.example/, audiences: [""] }', 'write an audience'],
+    ['{ issuer: login.example.com, audiences: [a] }', 'is not a URL'],
+    ['{ issuer: "ftp://a.example/", audiences: [a] }', 'is not a URL'],
+    ['{ issuer: "https://u:p@a.example/", audiences: [a] }', 'user or password'],
+    ['{ issuer: "https://a.example/?x=1", audiences: [a] }', 'query or fragment'],
+    ['{ issuer: "https://a.example/.well-known/openid-configuration", audiences: [a] }', 'address of the metadata'],
+    ['{ issuer: "http://a.example/", audiences: [a], allow-http-loopback: true }', 'in the clear'],
+    ['{ issuer: "http://127.0.0.1.evil.example/", audiences: [a], allow-http-loopback: true }', 'in the clear'],
+    ['{ issuer: "http://127.0.0.1:9400", audiences: [a] }', 'allow-http-loopback'],
+  ])('%s is refused', (entry, message) => {
+    const { entries, errors } = read(`  - ${entry}\n`)
+    expect(entries).toBeNull()
+    expect(errors.join()).toContain(message)
+  })
+
+  it.each(['http://127.0.0.1:9400', 'http://[::1]:9400', 'http://localhost:9400', 'http://login.localhost:9400'])(
+    '%s loads with the switch beside it',
+    issuer => {
+      expect(read(`  - { issuer: "${issuer}", audiences: [a], allow-http-loopback: true }\n`).errors).toEqual([])
+    },
+  )
+
+  it('stands once in the list, and the message has the place of the second', () => {
+    const entry = '  - { issuer: https://a.example/, audiences: [a] }\n'
+    expect(read(`${entry}${entry}`).errors).toEqual(['C204:3:5 https://a.example/ stands here a second time. Join the two entries.'])
+  })
+})
+
+describe('the digest of settings', () => {
+  it('differs with each value and with the bytes of the CA file, and with nothing else', () => {
+    const base = { entry: one('').entries?.[0], ca: null as string | null }
+    if (!base.entry) throw new Error('not read')
+    const changed = [
+      ', algorithms: [RS256]',
+      ', typ: [JWT]',
+      ', clock-tolerance: 31s',
+      ', max-lifetime: 1h',
+      ', allow-http-loopback: true',
+    ].map(change => one(change).entries?.[0])
+    const digests = changed.map(entry => (entry ? issuerSettings(entry, null).digest : ''))
+    digests.push(issuerSettings(base.entry, 'PEM 1').digest, issuerSettings(base.entry, 'PEM 2').digest)
+    digests.push(issuerSettings(base.entry, null).digest)
+    expect(new Set(digests).size).toBe(changed.length + 3)
+    expect(issuerSettings({ ...base.entry }, null).digest).toBe(digests.at(-1))
+  })
+})
