@@ -1,0 +1,204 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { access, constants, mkdir, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { delimiter, join } from 'node:path'
+import { promisify } from 'node:util'
+import { systemClock } from '../../src/deps.ts'
+import type { CassandraSession } from '../../src/model/cassandra.ts'
+import { Secret } from '../../src/model/secret.ts'
+import { openSession } from '../../src/store/session.ts'
+import { cassandraYaml, javaArguments, logbackXml, type NodePlan } from './cassandra-flags.ts'
+import { cacheFolder, fetchJars } from './cassandra-jars.ts'
+
+export interface Toolchain {
+  readonly java: string
+  readonly mvn: string
+  /** JAVA_HOME of that java. */
+  readonly home: string
+  /** Where the jars are kept between runs. */
+  readonly cache: string
+  /** Environment of every process started here. */
+  readonly env: NodeJS.ProcessEnv
+}
+
+export interface StartOptions {
+  readonly toolchain: Toolchain
+  /** Absolute. What the node wrote there is used again. */
+  readonly dir: string
+  readonly port: number
+  readonly storagePort: number
+  readonly progress: (line: string) => void
+  /** Milliseconds from the start of the process to the first login. Default: 2 minutes. */
+  readonly deadline?: number
+}
+
+export interface RunningCassandra {
+  readonly contactPoint: string
+  readonly port: number
+  readonly pid: number
+  /** Milliseconds from the start of the process to the first login. */
+  readonly startedIn: number
+  stop(): Promise<void>
+  /** SIGSTOP and SIGCONT: a node that neither answers nor closes its sockets. */
+  pause(): void
+  resume(): void
+}
+
+const run = promisify(execFile)
+const neededJava = 17
+
+/** Cassandra 5.0 runs on Java 17 only (24 and later removed what it needs), so another version is as good as none, and is named. */
+export const findToolchain = async (env: NodeJS.ProcessEnv): Promise<Toolchain | { readonly missing: string }> => {
+  const java = env['JAVA_HOME'] ? join(env['JAVA_HOME'], 'bin', 'java') : await onPath('java', env)
+  if (java === null) return { missing: `JDK ${neededJava} (no java on PATH)` }
+  const said = await run(java, ['-XshowSettings:properties', '-version'], { env, timeout: 20_000 }).catch(() => null)
+  if (said === null) return { missing: `JDK ${neededJava} (${java} does not run)` }
+  const property = (name: string): string => new RegExp(`^\\s*${name} = (.*)$`, 'm').exec(said.stderr)?.[1]?.trim() ?? ''
+  const major = property('java\\.specification\\.version')
+  if (major !== String(neededJava)) return { missing: `JDK ${neededJava} (${java} is Java ${major || 'of an unknown version'})` }
+  const mvn = await onPath('mvn', env)
+  if (mvn === null) return { missing: 'Maven (no mvn on PATH)' }
+  return { java, mvn, home: property('java\\.home'), cache: cacheFolder(env), env }
+}
+
+/** One node on 127.0.0.1, ready for logins as cassandra/cassandra. The process never outlives this one. */
+export const startCassandra = async (options: StartOptions): Promise<RunningCassandra> => {
+  const { toolchain, dir, port, storagePort, progress } = options
+  const jars = await fetchJars(toolchain, progress)
+  // Someone else's node would let the default login in just as well, and the demo would then write to it.
+  for (const wanted of [port, storagePort]) await mustBeFree(wanted)
+  await writeNodeFiles({ dir, port, storagePort })
+  progress(`Starting Cassandra on 127.0.0.1:${port} ...`)
+  const began = performance.now()
+  const node = await launch({ dir, port, storagePort }, toolchain, jars)
+  try {
+    await untilLogin(node, port, options.deadline ?? 120_000)
+  } catch (error) {
+    await node.stop()
+    throw error
+  }
+  const startedIn = Math.round(performance.now() - began)
+  progress(`Cassandra answers after ${(startedIn / 1000).toFixed(1)} s.`)
+  return {
+    contactPoint: '127.0.0.1',
+    port,
+    pid: node.pid,
+    startedIn,
+    stop: node.stop,
+    pause: () => void process.kill(node.pid, 'SIGSTOP'),
+    resume: () => void process.kill(node.pid, 'SIGCONT'),
+  }
+}
+
+const onPath = async (name: string, env: NodeJS.ProcessEnv): Promise<string | null> => {
+  for (const folder of (env['PATH'] ?? '').split(delimiter).filter(folder => folder.startsWith('/'))) {
+    const candidate = join(folder, name)
+    if (
+      await access(candidate, constants.X_OK).then(
+        () => true,
+        () => false,
+      )
+    )
+      return candidate
+  }
+  return null
+}
+
+const mustBeFree = async (port: number): Promise<void> => {
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  const probe = createServer().once('error', error => reject(new Error(`Cassandra's port ${port} is taken: ${error.message}`)))
+  probe.listen(port, '127.0.0.1', () => probe.close(() => resolve()))
+  await promise
+}
+
+const writeNodeFiles = async (plan: NodePlan): Promise<void> => {
+  for (const folder of ['run/triggers', 'tmp']) await mkdir(join(plan.dir, folder), { recursive: true })
+  await writeFile(join(plan.dir, 'cassandra.yaml'), cassandraYaml(plan))
+  await writeFile(join(plan.dir, 'logback.xml'), logbackXml)
+}
+
+interface Node {
+  readonly pid: number
+  readonly ended: Promise<string>
+  readonly log: () => string
+  stop(): Promise<void>
+}
+
+const launch = async (plan: NodePlan, toolchain: Toolchain, jars: readonly string[]): Promise<Node> => {
+  const { command, prefix } = await withoutMemoryLock(toolchain)
+  // Detached: Ctrl-C in the terminal must reach Postern, which then ends its rotations, and not the cluster under its feet.
+  const options = { cwd: plan.dir, env: toolchain.env, detached: true } as const
+  const child = spawn(command, [...prefix, ...javaArguments(plan, jars)], { ...options, stdio: ['ignore', 'pipe', 'pipe'] })
+  const lines: string[] = []
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (text: string) => {
+      lines.push(...text.split('\n').filter(Boolean))
+      lines.splice(0, lines.length - 40)
+    })
+  const { promise: ended, resolve } = Promise.withResolvers<string>()
+  child.once('close', (code, signal) => resolve(`exit ${code ?? signal}`)).once('error', error => resolve(error.message))
+  const kill = () => void child.kill('SIGKILL')
+  process.once('exit', kill)
+  const watchdog = watch(child)
+  void ended.then(() => {
+    process.removeListener('exit', kill)
+    watchdog?.kill('SIGKILL')
+  })
+  return {
+    pid: child.pid ?? 0,
+    ended,
+    log: () =>
+      lines
+        .slice(-15)
+        .map(line => line.slice(0, 300))
+        .join('\n'),
+    stop: async () => {
+      kill()
+      await ended
+    },
+  }
+}
+
+/**
+ * Exit handlers do not run when this process is killed with SIGKILL, and a JVM does not notice that its parent is gone.
+ * A shell that waits on a pipe from us does: the kernel closes the pipe however we end. It needs nothing but what a shell has built in.
+ */
+const watch = (child: ChildProcess): ChildProcess | null => {
+  if (child.pid === undefined) return null
+  const script = 'read -r _; kill -9 "$1" 2>/dev/null'
+  const dog = spawn('/bin/sh', ['-c', script, 'watchdog', String(child.pid)], { stdio: ['pipe', 'ignore', 'ignore'], detached: true })
+  dog.on('error', () => undefined).unref()
+  return dog
+}
+
+/** As root, Cassandra locks its whole heap into memory, which doubles what it takes. Without the capability it does not try for long. */
+const withoutMemoryLock = async (toolchain: Toolchain): Promise<{ command: string; prefix: readonly string[] }> => {
+  const [prlimit, setpriv] = await Promise.all(['prlimit', 'setpriv'].map(name => onPath(name, toolchain.env)))
+  if (process.getuid?.() !== 0 || !prlimit || !setpriv) return { command: toolchain.java, prefix: [] }
+  return { command: prlimit, prefix: ['--memlock=65536', setpriv, '--bounding-set=-ipc_lock', '--inh-caps=-ipc_lock', toolchain.java] }
+}
+
+const untilLogin = async (node: Node, port: number, deadline: number): Promise<void> => {
+  const end = performance.now() + deadline
+  const death = node.ended.then(how => {
+    throw new Error(`Cassandra ended before it answered (${how}):\n${node.log()}`)
+  })
+  while (true) {
+    const session = await Promise.race([adminSession({ contactPoint: '127.0.0.1', port }).catch(() => null), death])
+    if (session) return void (await session.close())
+    if (performance.now() > end) throw new Error(`Cassandra did not answer within ${deadline / 1000} s:\n${node.log()}`)
+    await Promise.race([new Promise(resolve => setTimeout(resolve, 100)), death])
+  }
+}
+
+/** The superuser that every new cluster has. For setting a demo or test cluster up; Postern itself never logs in as it. */
+export const adminSession = (node: {
+  readonly contactPoint: string
+  readonly port: number
+  readonly localDataCenter?: string
+}): Promise<CassandraSession> =>
+  openSession(
+    { contactPoints: [node.contactPoint], port: node.port, localDataCenter: node.localDataCenter ?? 'datacenter1', tls: null },
+    { username: 'cassandra', password: new Secret('cassandra') },
+    { clock: systemClock },
+  )

@@ -1,0 +1,174 @@
+import type { Client, ClientOptions, Host } from 'cassandra-driver'
+import { type CassandraSession, CqlFault, type CqlRow, type LoginProof } from '../model/cassandra.ts'
+import type { Clock } from '../model/deps.ts'
+import type { Secret } from '../model/secret.ts'
+
+type Driver = typeof import('cassandra-driver')
+
+export interface SessionSettings {
+  readonly contactPoints: readonly string[]
+  readonly port: number
+  readonly localDataCenter: string
+  readonly tls: { readonly ca: string; readonly serverName: string | null } | null
+  /** Milliseconds for connecting, a login proof included. */
+  readonly connectDeadline?: number
+  /** Milliseconds for one statement. */
+  readonly statementDeadline?: number
+}
+
+export interface Login {
+  readonly username: string
+  readonly password: Secret
+}
+
+export interface SessionDeps {
+  readonly clock: Pick<Clock, 'after'>
+}
+
+interface Bounds {
+  readonly connect: number
+  readonly statement: number
+}
+
+/** Native protocol error codes with a meaning here. */
+const badCredentials = 0x0100
+const unauthorized = 0x2100
+
+/** Connects as the given login. Rejects with a CqlFault when no node let it in within the deadline. */
+export const openSession = async (settings: SessionSettings, credentials: Login, deps: SessionDeps): Promise<CassandraSession> => {
+  // Loaded here, not at the top: 20 MB and 100 ms that a sidecar with the file provider never needs.
+  const { default: driver } = await import('cassandra-driver')
+  const bounds = { connect: settings.connectDeadline ?? 10_000, statement: settings.statementDeadline ?? 5_000 }
+  const client = new driver.Client(clientOptions(driver, settings, credentials, bounds))
+  await connect(client, bounds, deps)
+  return {
+    execute: (cql, params = [], options = {}) => execute(client, cql, params, options.host, bounds, deps),
+    hosts: () => upHosts(client).map(host => host.address),
+    login: async (username, password, host) => proveLogin(driver, settings, { username, password }, host, bounds, deps),
+    close: async () => {
+      await within(deps, bounds.statement, client.shutdown()).catch(() => undefined)
+    },
+  }
+}
+
+export const clientOptions = (driver: Driver, settings: SessionSettings, login: Login, bounds: Bounds): ClientOptions => ({
+  contactPoints: [...settings.contactPoints],
+  localDataCenter: settings.localDataCenter,
+  credentials: { username: login.username, password: login.password.open() },
+  // The port of a contact point is not applied to discovered nodes: without this they stay down, silently, on 9042.
+  protocolOptions: { port: settings.port, maxVersion: 4 },
+  // LOCAL_SERIAL: a lease concerns the sidecars of one data centre, and must not wait for another.
+  queryOptions: {
+    fetchSize: 500,
+    consistency: driver.types.consistencies.localQuorum,
+    serialConsistency: driver.types.consistencies.localSerial,
+  },
+  socketOptions: { connectTimeout: bounds.connect, readTimeout: bounds.statement },
+  // The driver's default backs off to ten minutes: one botched rotation would keep a healthy node out for as long.
+  policies: { reconnection: new driver.policies.reconnection.ExponentialReconnectionPolicy(250, 5_000, false) },
+  isMetadataSyncEnabled: false,
+  ...(settings.tls ? { sslOptions: tlsOptions(settings.tls) } : {}),
+})
+
+/** The driver's own default is not to verify the server at all. */
+const tlsOptions = (tls: NonNullable<SessionSettings['tls']>): NonNullable<ClientOptions['sslOptions']> => ({
+  ca: tls.ca,
+  rejectUnauthorized: true,
+  minVersion: 'TLSv1.2',
+  ...(tls.serverName === null ? {} : { servername: tls.serverName }),
+})
+
+const connect = async (client: Client, bounds: Bounds, deps: SessionDeps): Promise<void> => {
+  try {
+    await within(deps, bounds.connect, client.connect())
+  } catch (error) {
+    client.shutdown().catch(() => undefined)
+    throw toFault(error)
+  }
+}
+
+const execute = async (
+  client: Client,
+  cql: string,
+  params: readonly unknown[],
+  address: string | undefined,
+  bounds: Bounds,
+  deps: SessionDeps,
+): Promise<readonly CqlRow[]> => {
+  const host = address === undefined ? undefined : upHosts(client).find(candidate => candidate.address === address)
+  if (address !== undefined && !host) throw new CqlFault(null, `${address} is not up`)
+  try {
+    const options = { prepare: params.length > 0, ...(host ? { host } : {}) }
+    const result = await within(deps, bounds.statement, client.execute(cql, [...params], options))
+    return result.rows ?? []
+  } catch (error) {
+    throw toFault(error)
+  }
+}
+
+const upHosts = (client: Client): Host[] => client.hosts.values().filter(host => host.isUp())
+
+const proveLogin = async (
+  driver: Driver,
+  settings: SessionSettings,
+  login: Login,
+  host: string | undefined,
+  bounds: Bounds,
+  deps: SessionDeps,
+): Promise<LoginProof> => {
+  const options = clientOptions(driver, settings, login, bounds)
+  if (host !== undefined) {
+    // Any node but the named one is left alone: its cache may be older, and what it says is no evidence about this one.
+    const { AllowListPolicy, RoundRobinPolicy } = driver.policies.loadBalancing
+    options.contactPoints = [host]
+    options.policies = { ...options.policies, loadBalancing: new AllowListPolicy(new RoundRobinPolicy(), [host]) }
+  }
+  const client = new driver.Client(options)
+  try {
+    await connect(client, bounds, deps)
+    // Needs no grant, and fails where the cluster lets a role log in but do nothing (network authorizer).
+    await execute(client, `LIST ALL PERMISSIONS OF "${login.username.replaceAll('"', '""')}"`, [], undefined, bounds, deps)
+    return 'ok'
+  } catch (error) {
+    return verdict(error)
+  } finally {
+    client.shutdown().catch(() => undefined)
+  }
+}
+
+/** "Unable to perform ..." carries the same code as a wrong password, but is an outage: taking it for a refusal would re-key a good slot. */
+export const verdict = (error: unknown): LoginProof => {
+  if (!(error instanceof CqlFault)) return 'unknown'
+  if (error.code === badCredentials) return /incorrect|not permitted/.test(error.message) ? 'refused' : 'unknown'
+  return error.code === unauthorized && !error.message.startsWith('Unable to perform') ? 'refused' : 'unknown'
+}
+
+/** The driver wraps the answer of each node; the first answer that carries a code tells most. */
+export const toFault = (error: unknown): CqlFault => {
+  if (error instanceof CqlFault) return error
+  const inner = isRecord(error) && isRecord(error['innerErrors']) ? Object.values(error['innerErrors']) : []
+  for (const candidate of [error, ...inner]) {
+    const code = codeOf(candidate)
+    if (code !== null) return new CqlFault(code, messageOf(candidate))
+  }
+  return new CqlFault(null, messageOf(error))
+}
+
+const codeOf = (error: unknown): number | null => {
+  if (!isRecord(error)) return null
+  if (typeof error['code'] === 'number') return error['code']
+  return isRecord(error['additionalInfo']) ? codeOf(error['additionalInfo']) : null
+}
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null
+
+const within = async <T>(deps: SessionDeps, ms: number, work: Promise<T>): Promise<T> => {
+  const late = Promise.withResolvers<never>()
+  const timer = deps.clock.after(ms, () => late.reject(new CqlFault(null, `no answer within ${ms} ms`)))
+  try {
+    return await Promise.race([work, late.promise])
+  } finally {
+    timer.cancel()
+  }
+}

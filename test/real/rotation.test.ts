@@ -1,0 +1,211 @@
+import { randomBytes } from 'node:crypto'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { startBackend } from '../../deploy/demo/backend.ts'
+import { deliveries } from '../../src/credentials/delivery.ts'
+import type { CredentialEvent } from '../../src/credentials/events.ts'
+import { providers } from '../../src/credentials/providers.ts'
+import type { CredentialsSettings } from '../../src/credentials/settings.ts'
+import { systemClock } from '../../src/deps.ts'
+import type { CassandraSession } from '../../src/model/cassandra.ts'
+import type { Credential, CredentialProvider } from '../../src/model/credential.ts'
+import { Secret } from '../../src/model/secret.ts'
+import { sharedCassandra, type Tenants, tenants } from '../support/cassandra.ts'
+
+const node = await sharedCassandra()
+
+const settings: CredentialsSettings = {
+  provider: 'cassandra',
+  'rotate-every': 1_500,
+  overlap: 500,
+  'hard-ttl': 60_000,
+  'after-hard-ttl': 'refuse',
+  'credentials-file': null,
+}
+
+class Rotating {
+  readonly provider: CredentialProvider
+  readonly events: CredentialEvent[]
+  readonly #waiting: Set<() => void>
+
+  constructor(provider: CredentialProvider, events: CredentialEvent[], waiting: Set<() => void>) {
+    this.provider = provider
+    this.events = events
+    this.#waiting = waiting
+  }
+
+  static async open(cluster: Tenants, roles: readonly string[], settled = settings): Promise<Rotating> {
+    const events: CredentialEvent[] = []
+    const waiting = new Set<() => void>()
+    const observe = (event: CredentialEvent): void => {
+      events.push(event)
+      for (const look of waiting) look()
+    }
+    const deps = { clock: systemClock, random: randomBytes }
+    const { provider } = await providers.cassandra({ settings: settled, group: 'test', connect: cluster.manager, observe, deps })
+    provider.roles(roles.map(cluster.name))
+    return new Rotating(provider, events, waiting)
+  }
+
+  /** Resolves when as many events as asked for have come, those before the call included. */
+  async until(wanted: (event: CredentialEvent) => boolean, count = 1): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const look = (): void => {
+      if (this.events.filter(wanted).length >= count) resolve()
+    }
+    this.#waiting.add(look)
+    look()
+    await promise
+    this.#waiting.delete(look)
+  }
+
+  current(role: string): Credential {
+    const answer = this.provider.current(role)
+    if ('unavailable' in answer) throw new Error(`${role}: ${answer.detail}`)
+    return answer
+  }
+}
+
+const rotated = (event: CredentialEvent): boolean => event.kind === 'rotated'
+
+describe.skipIf(node === null)('rotation in a real Cassandra', () => {
+  let cluster: Tenants
+  let manager: CassandraSession
+  let role: string
+
+  beforeAll(async () => {
+    cluster = await tenants(node!, 'rot')
+    manager = await cluster.manager()
+    role = cluster.name('acme_finance_ro')
+  })
+  afterAll(async () => {
+    await manager?.close()
+  })
+
+  it('needs a manager that is no superuser, reads no tenant data and no password hash, and makes no role', async () => {
+    const admin = await cluster.admin()
+    const [row] = await admin.execute('SELECT is_superuser FROM system_auth.roles WHERE role = ?', [cluster.name('postern_manager')])
+    expect(row).toEqual({ is_superuser: false })
+    await admin.close()
+    for (const cql of [
+      `SELECT id FROM ${cluster.name('acme')}.invoices`,
+      'SELECT salted_hash FROM system_auth.roles',
+      'CREATE ROLE other WITH LOGIN = true',
+      `GRANT ${role} TO ${cluster.name('postern_manager')}`,
+    ])
+      await expect(manager.execute(cql), cql).rejects.toMatchObject({ code: 0x2100 })
+  })
+
+  it('finds slots into which nobody can log in before the first rotation', async () => {
+    for (const password of ['x', `postern_${role}_a`])
+      expect(await manager.login(`postern_${role}_a`, new Secret(password))).toBe('refused')
+  })
+
+  it('can have its schema applied again', async () => {
+    const again = await tenants(node!, 'rot')
+    expect((await (await again.manager()).hosts()).length).toBe(1)
+    // The manager's password is a new one now.
+    await manager.close()
+    cluster = again
+    manager = await cluster.manager()
+  })
+
+  it('re-keys slot a, proves it, hands it out, and answers no-lease elsewhere until the holder closes', async () => {
+    const slow = { ...settings, 'rotate-every': 600_000, overlap: 300_000 }
+    const first = await Rotating.open(cluster, ['globex_orders_ro'], slow)
+    const name = cluster.name('globex_orders_ro')
+    await first.until(rotated)
+    expect(first.events.filter(rotated)).toMatchObject([{ role: name, generation: 1, slot: `postern_${name}_a`, nodes: 1 }])
+    const credential = first.current(name)
+    expect(await manager.login(credential.username, credential.password)).toBe('ok')
+
+    const second = await Rotating.open(cluster, ['globex_orders_ro'], slow)
+    await second.until(event => event.kind === 'lease')
+    expect(second.provider.current(name)).toMatchObject({
+      unavailable: 'credential-no-lease',
+      detail: expect.stringMatching(/made by test\/.*\/\d+\//),
+    })
+
+    await first.provider.close()
+    await second.until(rotated)
+    expect(second.current(name)).toMatchObject({ username: `postern_${name}_b`, generation: 2 })
+    expect(await manager.login(credential.username, credential.password)).toBe('ok')
+    await second.provider.close()
+  })
+
+  it('rotates at least 5 times under steady load, new logins included, with no failure', async () => {
+    const rotating = await Rotating.open(cluster, ['acme_finance_ro'])
+    const failures: string[] = []
+    const backend = await startBackend({ port: 0, cassandra: node!, log: line => failures.push(line) })
+    await rotating.until(rotated)
+    const generations = new Set<number>()
+    let requests = 0
+    let logins = 0
+    let done = false
+
+    const request = async (): Promise<void> => {
+      const fields = deliveries.header.deliver(rotating.current(role))
+      if ('unavailable' in fields) throw new Error(fields.detail)
+      const headers = new Headers({ 'x-postern-tenant': cluster.name('acme') })
+      for (let i = 0; i < fields.length; i += 2) headers.set(fields[i]!, fields[i + 1]!)
+      const reply = await fetch(`http://127.0.0.1:${backend.port}/v1/invoices`, { headers })
+      const body = (await reply.json()) as { invoices: unknown[]; login: { generation: number } }
+      if (reply.status !== 200 || body.invoices.length !== 3) failures.push(`${reply.status} ${JSON.stringify(body)}`)
+      else generations.add(body.login.generation)
+      requests += 1
+    }
+    const login = async (): Promise<void> => {
+      const { username, password } = rotating.current(role)
+      const result = await manager.login(username, password)
+      if (result !== 'ok') failures.push(`login as ${username}: ${result}`)
+      logins += 1
+    }
+    const steadily = async (work: () => Promise<void>): Promise<void> => {
+      while (!done) await work().catch((error: unknown) => failures.push(String(error)))
+    }
+    const load = [request, request, request, request, login].map(steadily)
+    await rotating.until(rotated, 7)
+    done = true
+    await Promise.all(load)
+    expect(failures).toEqual([])
+    expect(generations.size).toBeGreaterThanOrEqual(6)
+    expect(rotating.events.filter(event => event.kind === 'failed')).toEqual([])
+    const took = rotating.events.flatMap(event => (event.kind === 'rotated' ? [event.ms] : []))
+    process.stderr.write(
+      `rotation: ${took.length} rotations in ${took.join(', ')} ms each, ${requests} requests, ${logins} new logins, 0 failures\n`,
+    )
+    await backend.close()
+    await rotating.provider.close()
+  })
+
+  it('makes the old password stop working after the overlap', async () => {
+    const rotating = await Rotating.open(cluster, ['acme_finance_rw'])
+    await rotating.until(rotated)
+    const name = cluster.name('acme_finance_rw')
+    const old = rotating.current(name)
+    await rotating.until(rotated, 2)
+    expect(await manager.login(old.username, old.password)).toBe('ok')
+    const isRetired = (event: CredentialEvent): boolean => event.kind === 'retired' && event.slot === old.username
+    await rotating.until(isRetired)
+    expect(await manager.login(old.username, old.password)).toBe('refused')
+    expect(await manager.login(rotating.current(name).username, rotating.current(name).password)).toBe('ok')
+    await rotating.provider.close()
+  })
+
+  it('gives a backend no more than the permission role has', async () => {
+    const rotating = await Rotating.open(cluster, ['acme_finance_ro'])
+    const backend = await startBackend({ port: 0, cassandra: node! })
+    await rotating.until(rotated)
+    const fields = deliveries.header.deliver(rotating.current(role))
+    const headers = new Headers()
+    if (!('unavailable' in fields)) for (let i = 0; i < fields.length; i += 2) headers.set(fields[i]!, fields[i + 1]!)
+    const ask = async (tenant: string, init: RequestInit): Promise<number> => {
+      headers.set('x-postern-tenant', cluster.name(tenant))
+      return (await fetch(`http://127.0.0.1:${backend.port}/v1/invoices`, { ...init, headers })).status
+    }
+    expect(await ask('acme', {})).toBe(200)
+    expect(await ask('acme', { method: 'POST', body: '{"customer":"x","cents":1}' })).toBe(403)
+    expect(await ask('globex', {})).toBe(403)
+    await backend.close()
+    await rotating.provider.close()
+  })
+})
