@@ -1,0 +1,59 @@
+import { parseArgs } from 'node:util'
+import type { Finding } from '../src/model/finding.ts'
+import { exit, type Io } from './io.ts'
+import { count, loadPolicies, type Policies, printWithSource, selected } from './policies.ts'
+
+export const help = `
+postern check [FILE...] [--policies DIR] [--config proxy.config.yaml] [--strict] [--json]
+
+Reads and compiles every policy and test file of the folder and prints every problem: file:line:column, code, and what to write instead.
+  FILE...           print problems of these files only; all are read, for some problems only show between files
+  --policies DIR    the folder (default policies)
+  --config FILE     also checks that every issuer named is one that this configuration trusts
+  --strict          warnings count as errors
+  --json            one JSON object: { findings, tenants }
+Exit: 0 no problem, 1 problems, 64 usage or files that cannot be read.
+`
+
+export const run = async (args: string[], io: Io): Promise<number> => {
+  const { values, positionals } = parseArgs({
+    args,
+    allowPositionals: true,
+    options: {
+      policies: { type: 'string', default: 'policies' },
+      config: { type: 'string' },
+      strict: { type: 'boolean', default: false },
+      json: { type: 'boolean', default: false },
+    },
+  })
+  const policies = await loadPolicies('check', { dir: values.policies, config: values.config, names: positionals }, io)
+  if (typeof policies === 'number') return policies
+  const findings = selected(policies).map(finding => (values.strict ? strict(finding) : finding))
+  const errors = findings.filter(finding => finding.severity === 'error').length
+  const tenants = tenantsOf(policies)
+  if (values.json) io.out(`${JSON.stringify({ findings, tenants })}\n`)
+  else {
+    printWithSource(findings, policies.files, io)
+    for (const { tenant, rules, digest, owners, good } of tenants)
+      io.out(
+        `${tenant}: ${good ? count(rules, 'rule') : 'refused'}, sha256 ${digest.slice(0, 12)}${good ? `, owned by ${owners.join(', ')}` : ''}\n`,
+      )
+    const whole = policies.composition === null ? 'nothing of this folder would be loaded' : count(tenants.length, 'tenant')
+    io.out(`${whole}, ${count(errors, 'error')}, ${count(findings.length - errors, 'warning')}\n`)
+  }
+  return errors > 0 ? exit.findings : exit.done
+}
+
+const strict = (finding: Finding): Finding => ({ ...finding, severity: 'error' })
+
+const tenantsOf = ({ composition, only }: Policies) =>
+  [...(composition?.entries ?? [])]
+    .filter(([, { onDisk }]) => only === null || only.has(onDisk.file))
+    .map(([tenant, { onDisk, enforced }]) => ({
+      tenant,
+      file: onDisk.file,
+      digest: onDisk.digest,
+      good: enforced !== null,
+      rules: onDisk.policy?.document.rules.length ?? 0,
+      owners: onDisk.policy?.document.owners ?? [],
+    }))

@@ -1,0 +1,90 @@
+import { relative, resolve, sep } from 'node:path'
+import { readConfigFile } from '../src/load.ts'
+import { byPosition, type Finding, formatFinding } from '../src/model/finding.ts'
+import { type Composed, compose, type PolicyFile } from '../src/policy/compose.ts'
+import { readPolicyFolder } from '../src/policy-folder.ts'
+import { exit, type Io } from './io.ts'
+
+/** A policies folder, read and composed as at a start, without its tests. */
+export interface Policies extends Composed {
+  readonly files: readonly PolicyFile[]
+  /** Files that the report is limited to; null: all. */
+  readonly only: ReadonlySet<string> | null
+}
+
+export interface PolicyArguments {
+  readonly dir: string
+  readonly config: string | undefined
+  readonly names: readonly string[]
+}
+
+/** Reads what the arguments name, or says why not and gives the exit code. */
+export const loadPolicies = async (command: string, args: PolicyArguments, io: Io): Promise<Policies | number> => {
+  const folder = await readPolicyFolder(args.dir)
+  if ('error' in folder) return refuse(io, [folder.error])
+  const issuers = args.config === undefined ? null : await issuersOf(args.config)
+  if (issuers !== null && 'findings' in issuers) return refuse(io, issuers.findings)
+  const composed = compose(folder.files, null, { issuers: issuers?.issuers ?? null, testsGateReload: false, now: 0 })
+  const findings = [...folder.findings, ...composed.findings].sort(byPosition)
+  const known = new Set([...folder.files.map(file => file.name), ...findings.map(finding => finding.file)])
+  const only = new Set<string>()
+  for (const name of args.names) {
+    const inside = relative(resolve(args.dir), resolve(name)).split(sep).join('/')
+    const found = known.has(inside) ? inside : known.has(name) ? name : null
+    if (found === null) {
+      io.err(`postern ${command}: ${name} is not a policy or test file below ${args.dir}.\n`)
+      return exit.usage
+    }
+    only.add(found)
+  }
+  return { ...composed, findings, files: folder.files, only: args.names.length === 0 ? null : only }
+}
+
+const refuse = (io: Io, findings: readonly Finding[]): number => {
+  for (const finding of findings) io.err(`${plain(formatFinding(finding))}\n`)
+  return exit.usage
+}
+
+/** The issuers that a configuration trusts, or what is wrong with it. The files that it names need not be here. */
+const issuersOf = async (file: string): Promise<{ readonly issuers: readonly string[] } | { readonly findings: readonly Finding[] }> => {
+  const read = await readConfigFile(file)
+  if (!('config' in read)) return { findings: read }
+  return read.config === null ? { findings: read.source.findings } : { issuers: read.config.issuers.map(entry => entry.issuer) }
+}
+
+/** What the report is about; a finding about the folder as a whole always is. */
+export const selected = ({ findings, only }: Policies): readonly Finding[] =>
+  only === null ? findings : findings.filter(({ file }) => file === '.' || only.has(file))
+
+/** One finding a line, then the source line and a caret. */
+export const printWithSource = (findings: readonly Finding[], files: readonly PolicyFile[], io: Io): void => {
+  const lines = new Map<string, readonly string[]>()
+  const linesOf = (name: string): readonly string[] => {
+    const known = lines.get(name)
+    if (known !== undefined) return known
+    const read =
+      files
+        .find(file => file.name === name)
+        ?.bytes.toString('utf8')
+        .split('\n') ?? []
+    lines.set(name, read)
+    return read
+  }
+  for (const finding of findings.toSorted(byPosition)) {
+    io.out(`${plain(formatFinding(finding))}\n`)
+    const line = finding.line > 0 ? linesOf(finding.file)[finding.line - 1] : undefined
+    if (line !== undefined) io.out(excerpt(line, finding.column))
+  }
+}
+
+const widest = 120
+
+const excerpt = (line: string, column: number): string => {
+  const from = column > widest ? column - 40 : 0
+  return `${plain(line.slice(from, from + widest))}\n${' '.repeat(Math.max(0, column - 1 - from))}^\n`
+}
+
+/** A policy file is somebody else's text: it must not steer the terminal of whoever checks it. */
+const plain = (text: string): string => text.replaceAll(/\p{Cc}/gu, ' ')
+
+export const count = (n: number, what: string): string => `${n} ${what}${n === 1 ? '' : 's'}`

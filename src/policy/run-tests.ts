@@ -1,0 +1,136 @@
+import type { Decision, Facts, PolicyEngine } from '../model/decision.ts'
+import type { Finding } from '../model/finding.ts'
+import { type CompiledPolicy, evaluate } from './compile.ts'
+import { type Condition, Look } from './conditions.ts'
+import type { Recognise } from './recognise-shape.ts'
+import { candidates } from './route-index.ts'
+import { buildCaller, resolveCaller } from './test-caller.ts'
+import type { Expectation } from './test-case.ts'
+import type { TestFile } from './test-file.ts'
+import { unsure, yes } from './tri.ts'
+
+/** What tests decide with: one tenant alone under the platform file, so that no other tenant's change can break them. */
+export interface Bench {
+  readonly engine: PolicyEngine
+  readonly policy: CompiledPolicy
+  readonly recognise: Recognise
+  /** The policy file. */
+  readonly file: string
+}
+
+export interface TestRun {
+  readonly expectations: number
+  readonly failed: number
+  /** Rules of the tenant that decided an expectation. */
+  readonly covered: number
+  readonly findings: readonly Finding[]
+}
+
+export interface RunOptions {
+  /** Only these; all if not given. */
+  readonly selected?: (expectation: Expectation) => boolean
+  /** Whether rules that decided nothing are a fault: not where a part of the tests was left out or cannot be read. */
+  readonly coverage: boolean
+}
+
+/** Runs the tests of one tenant. Coverage is judged over all its test files together. */
+export const runTests = (bench: Bench, tests: readonly TestFile[], { selected = () => true, coverage }: RunOptions): TestRun => {
+  const findings: Finding[] = []
+  const decided = new Set<string>()
+  let expectations = 0
+  for (const test of tests)
+    for (const expectation of test.expectations) {
+      if (!selected(expectation)) continue
+      expectations++
+      const facts = factsOf(bench, test, expectation)
+      const decision = bench.engine.decide(facts)
+      const rule = ruleOf(decision, bench.policy)
+      if (rule !== null) decided.add(rule)
+      if (differs(expectation, decision))
+        findings.push(finding(test.file, expectation.spot, 703, message(bench, expectation, decision, facts)))
+    }
+  const failed = findings.length
+  if (coverage && tests.length > 0) findings.push(...uncovered(bench, tests, decided))
+  return { expectations, failed, covered: decided.size, findings }
+}
+
+const finding = (file: string, spot: Expectation['spot'], number: number, text: string): Finding => ({
+  file,
+  ...spot,
+  severity: 'error',
+  code: `P${number}`,
+  message: text,
+})
+
+const factsOf = (bench: Bench, test: TestFile, { caller, request, overrides, at }: Expectation): Facts => {
+  const keys = new Map([...resolveCaller(caller, test.callers), ...overrides])
+  const { identity, host, clientIp } = buildCaller(caller, keys, bench.recognise, bench.policy.document.claims)
+  const { method, target, headers } = test.requests.get(request) ?? { method: 'GET', target: { path: '/', query: null }, headers: [] }
+  const proved = {
+    scheme: 'https',
+    proof: 'shared-secret',
+    gatewayRequestId: null,
+    route: null,
+    authorization: null,
+    userAgent: '',
+  } as const
+  return { origin: { id: 'test', method, target, headers, host, clientIp, ...proved }, identity, now: at }
+}
+
+/** The tenant's own rule that decided, if one did: a platform rule of the same name is another rule. */
+const ruleOf = (decision: Decision, policy: CompiledPolicy): string | null => {
+  if (decision.effect === 'allow') return decision.permit.rule
+  return decision.code === 'PST2101' && decision.policyDigest === policy.digest ? decision.reason : null
+}
+
+const reasonOf = (decision: Decision): string => (decision.effect === 'allow' ? decision.permit.rule : decision.reason)
+const roleOf = (decision: Decision): string | null => (decision.effect === 'allow' ? decision.permit.cassandraRole : null)
+
+const differs = ({ effect, by, role }: Expectation, decision: Decision): boolean =>
+  effect !== decision.effect || (by !== null && by !== reasonOf(decision)) || (role !== null && role !== roleOf(decision))
+
+const message = (bench: Bench, expectation: Expectation, decision: Decision, facts: Facts): string => {
+  const { caller, request, effect, by, role } = expectation
+  const wanted = `${effect}${by === null ? '' : ` by ${by}`}${role === null ? '' : ` with role ${role}`}`
+  const gotRole =
+    role !== null && decision.effect === 'allow' ? ` with ${roleOf(decision) === null ? 'no role' : `role ${roleOf(decision)}`}` : ''
+  const doubt = decision.effect === 'deny' && decision.inDoubt ? ' in doubt (a condition cannot be told)' : ''
+  const nearest = effect === 'allow' && decision.effect === 'deny' && decision.code === 'PST2102' ? ` ${nearestAllow(bench, facts)}` : ''
+  return `${caller} ${request}: wanted ${wanted}, got ${decision.effect} by ${reasonOf(decision)}${gotRole}${doubt}.${nearest}`
+}
+
+/** The allow on this route that the fewest conditions keep from matching, and these conditions. */
+const nearestAllow = ({ policy, file }: Bench, facts: Facts): string => {
+  const { method, target } = facts.origin
+  if (facts.identity.agents.length > 0) return 'The token carries act, and no allow is for agents yet.'
+  const look = new Look(facts)
+  let best: { readonly name: string; readonly unmet: readonly Condition[] } | null = null
+  for (const number of candidates(policy.allows.index, method, target.path)) {
+    const rule = policy.allows.rules[number]
+    if (rule === undefined || evaluate(rule, look) === yes) continue
+    const unmet = rule.conditions.filter(condition => condition.test(look) !== yes)
+    if (best === null || unmet.length < best.unmet.length) best = { name: rule.name, unmet }
+  }
+  if (best === null) return `No allow covers ${method} ${target.path}.`
+  const { name, unmet } = best
+  const line = policy.document.rules.find(rule => rule.name === name)?.spot.line ?? 0
+  const why = unmet.map(({ label, test }) => `${label} ${test(look) === unsure ? 'cannot be told' : 'does not hold'}`).join(', ')
+  return `Nearest allow: ${name} (${file}:${line}): ${why}.`
+}
+
+const uncovered = (bench: Bench, tests: readonly TestFile[], decided: ReadonlySet<string>): Finding[] => {
+  const { rules } = bench.policy.document
+  const stated = tests.flatMap(test => test.coverage ?? [])
+  const wanted = stated.length === 0 ? 100 : Math.max(...stated)
+  const missing = rules.filter(rule => !decided.has(rule.name))
+  const reached = rules.length === 0 ? 100 : ((rules.length - missing.length) / rules.length) * 100
+  if (reached >= wanted) return []
+  return missing.map(rule =>
+    finding(
+      bench.file,
+      rule.spot,
+      704,
+      `no expectation is decided by ${rule.name}; add a case with "expect: ${rule.effect} by ${rule.name}".`,
+    ),
+  )
+}

@@ -1,0 +1,98 @@
+import { bad, fail, notBuilt, optional, parsed, record, required, type Shape, text, Wrong } from '../config/shape.ts'
+import { roleProblem, unknownName } from './names.ts'
+import type { Scope, Spot } from './scope.ts'
+import { type CallerKeys, overridesShape, unknownTestName } from './test-caller.ts'
+import type { TestNames } from './test-grid.ts'
+
+/** One thing that a test file asserts. */
+export interface Expectation {
+  readonly caller: string
+  readonly request: string
+  readonly overrides: CallerKeys
+  readonly at: number
+  readonly effect: 'allow' | 'deny'
+  /** Rule or reason, where the file names it. */
+  readonly by: string | null
+  readonly role: string | null
+  readonly spot: Spot
+}
+
+/** Names that a test file may refer to and that other files define. */
+export interface TestScope {
+  readonly tenant: string
+  readonly policy: Scope
+  /** Null: the platform file cannot be read, so no rule can be called unknown. */
+  readonly platformRules: ReadonlyMap<string, number> | null
+}
+
+/** RFC 3339 with seconds and an offset: a local time would be another moment on another machine. */
+export const instant = parsed(
+  'a moment such as 2026-11-23T10:00:00Z',
+  value => {
+    const ms = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/.test(value) ? Date.parse(value) : Number.NaN
+    return Number.isNaN(ms) ? new Wrong(`"${value}" is not a moment; write date, time with seconds and offset: 2026-11-23T10:00:00Z.`) : ms
+  },
+  306,
+)
+
+export type Case = Omit<Expectation, 'at'> & { readonly at: number | null }
+
+export const caseShape = (scope: TestScope, names: TestNames): Shape<Case> => {
+  const fields = record({
+    ask: required(askShape(names), 'Write a caller and a request: ask: anna invoice'),
+    with: optional<CallerKeys>(overridesShape(scope.policy), new Map(), 'Keys of the caller that differ in this case.'),
+    at: optional<number | null>(instant, null, 'Another moment than now.'),
+    expect: required(expectShape(scope), 'Write allow or deny, and by which rule: expect: deny by default'),
+    role: optional<string | null>(text('a role name', roleProblem, 206), null, 'The Cassandra role that the permit names.'),
+    hide: notBuilt('What is removed from the reply.'),
+  })
+  return {
+    schema: fields.schema,
+    read(node, at) {
+      const value = fields.read(node, at)
+      if (value === bad) return bad
+      const { ask, expect, role } = value
+      if (role !== null && expect.effect === 'deny')
+        return fail(at, node, 703, 'a denied request has no role; remove role, or expect allow.')
+      return { ...ask, ...expect, overrides: value.with, at: value.at, role, spot: at.source.position(node.offset) }
+    },
+  }
+}
+
+const askShape = (names: TestNames): Shape<Pick<Expectation, 'caller' | 'request'>> => ({
+  schema: { type: 'string', pattern: '^\\S+ \\S+$' },
+  read(node, at) {
+    const value = text('a caller and a request, such as anna invoice').read(node, at)
+    if (value === bad) return bad
+    const [caller = '', request = '', ...more] = value.split(' ')
+    if (request === '' || more.length > 0)
+      return fail(at, node, 703, `"${value}" is not a question; write a caller, one blank and a request.`)
+    if (!names.callers.has(caller)) return fail(at, node, 701, unknownTestName(at.source, 'caller', caller, names.callers))
+    return names.requests.has(request)
+      ? { caller, request }
+      : fail(at, node, 701, unknownTestName(at.source, 'request', request, names.requests))
+  },
+})
+
+/** Reasons of a refusal that are not rules. */
+const reasons = ['default', 'tenant-mismatch']
+
+const expectShape = (scope: TestScope): Shape<Pick<Expectation, 'effect' | 'by'>> => ({
+  schema: { type: 'string', pattern: '^(allow|deny)( by \\S+)?$' },
+  read(node, at) {
+    const value = text('allow or deny, then "by" and a rule').read(node, at)
+    if (value === bad) return bad
+    const found = /^(allow|deny|step-up)([+-])?(?: by (\S+))?$/.exec(value)
+    if (!found)
+      return fail(at, node, 703, `"${value}" is not an expectation; write allow or deny, then "by" and a rule or reason: deny by default.`)
+    if (found[1] === 'step-up' || found[2])
+      return fail(at, node, 209, `"${value}" is part of the format, but this version does not build it yet. Write allow or deny.`)
+    const effect = found[1] === 'allow' ? 'allow' : 'deny'
+    const by = found[3] ?? null
+    if (effect === 'allow' && by !== null && reasons.includes(by))
+      return fail(at, node, 703, `${by} only ever denies; write deny by ${by}.`)
+    if (by === null || reasons.includes(by) || scope.policy.rules.has(by)) return { effect, by }
+    if (scope.platformRules === null || scope.platformRules.has(by)) return { effect, by }
+    return fail(at, node, 701, unknownName(at.source, by, 'rules', new Map([...scope.platformRules, ...scope.policy.rules]), reasons))
+  },
+})

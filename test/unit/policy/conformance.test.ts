@@ -1,0 +1,64 @@
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { describe, expect, it } from 'vitest'
+import { brief, load, platformFile } from './fixtures.ts'
+
+const read = (name: string) => ({ name, bytes: readFileSync(new URL(`../../support/conformance/${name}`, import.meta.url)) })
+
+describe('the example files of the specification', () => {
+  const files = [read('acme.policy.yaml'), read('acme.policy-test.yaml')]
+  const { findings, composition } = load([platformFile(), ...files])
+
+  it('are kept byte for byte', () => {
+    expect(files.map(file => createHash('sha256').update(file.bytes).digest('hex').slice(0, 16))).toEqual([
+      '72e8279769805c12',
+      '2d104665f2455bcc',
+    ])
+  })
+
+  it('yield P209 for each key that is not built yet, and nothing else', () => {
+    expect(new Set(findings.map(finding => finding.code))).toEqual(new Set(['P209']))
+    expect(
+      brief(findings.filter(finding => finding.file === 'acme.policy.yaml')).map(
+        line => line.split(':').slice(1, 3).join(':').split(' ')[0],
+      ),
+    ).toEqual([
+      '20:27', // agent
+      '20:50', // for
+      '20:75', // max-hops
+      '21:27', // agent
+      '23:3', // always
+      '42:19', // when.time
+      '49:14', // when.check
+      '50:18', // needs-login
+      '51:54', // then.limit
+      '60:14', // when.check
+      '61:52', // then.hide
+      '66:20', // when.check
+      '67:52', // then.hide
+      '67:73', // then.limit
+      '72:11', // from
+      '73:12', // until
+      '76:11', // mode
+    ])
+    expect(findings.filter(finding => finding.file === 'acme.policy-test.yaml').map(f => `${f.line}:${f.column}`)).toEqual([
+      '8:21', // acr
+      '8:32', // amr
+      '8:50', // signed-in
+      '9:32', // acr
+      '9:42', // amr
+      '9:60', // signed-in
+      '28:31', // step-up
+      '30:15', // deny+
+      '30:23',
+      '30:31',
+      '30:49',
+      '46:3', // never
+      '48:49', // mutants-killed
+    ])
+  })
+
+  it('leave the tenant without a version in force, so its requests get 503', () => {
+    expect(composition?.engine.tenants).toMatchObject([{ tenant: 'acme', state: 'unavailable', digestEnforced: null }])
+  })
+})

@@ -1,0 +1,130 @@
+import { describe, expect, it } from 'vitest'
+import { Permit } from '../../../src/model/permit.ts'
+import { allow, composed, decide, deny, engineFor, facts, file, handing, platformFile, said, tenantFile } from './fixtures.ts'
+
+describe('the order of a decision', () => {
+  const rules = [deny('own', { to: 'GET /v1/b' }), allow('all', { to: 'GET /v1/**', ...handing('acme_ro') })]
+  const engine = engineFor({ rules }, { rules: [deny('above', { to: 'GET /v1/c' })] })
+
+  it('platform denies, then tenant denies, then allows, then deny by default', () => {
+    expect(decide(engine, { call: 'GET /v1/c' })).toBe('deny above')
+    expect(decide(engine, { call: 'GET /v1/b' })).toBe('deny own')
+    expect(decide(engine, { call: 'GET /v1/a' })).toBe('allow all')
+    expect(decide(engine, { call: 'POST /v1/a' })).toBe('deny default')
+  })
+
+  it('an allow is a Permit that names tenant, rule, digest and role', () => {
+    const decision = engine.decide(facts())
+    const permit = decision.effect === 'allow' ? decision.permit : null
+    expect(Permit.is(permit)).toBe(true)
+    expect(permit).toMatchObject({ tenant: 'acme', rule: 'all', cassandraRole: 'acme_ro', policyDigest: engine.tenants[0]?.digestEnforced })
+  })
+
+  it('a refusal says which file refused, with a code for each kind', () => {
+    const composition = composed([platformFile({ rules: [deny('above', { to: 'GET /v1/c' })] }), tenantFile('acme', { rules })])
+    const acme = composition.entries.get('acme')?.enforced?.digest
+    const ask = (call: string, tid = 'acme') => composition.engine.decide(facts({ call, claims: { tid } }))
+    expect(ask('GET /v1/c')).toMatchObject({
+      code: 'PST2101',
+      reason: 'above',
+      tenant: 'acme',
+      policyDigest: composition.platform.digest,
+      inDoubt: false,
+    })
+    expect(ask('GET /v1/b')).toMatchObject({ code: 'PST2101', reason: 'own', tenant: 'acme', policyDigest: acme })
+    expect(ask('PUT /v1/b')).toMatchObject({ code: 'PST2102', reason: 'default', tenant: 'acme', policyDigest: acme })
+    expect(ask('GET /v1/a', 'x')).toMatchObject({ code: 'PST2103', reason: 'tenant-mismatch', tenant: null, policyDigest: null })
+  })
+})
+
+describe('recognition', () => {
+  const recognise = {
+    host: ['a.example', 'b.example'],
+    issuer: ['https://idp.example', 'https://two.example'],
+    audience: ['api', 'web'],
+    claims: { tid: ['acme', 'acme-old'], env: 'prod' },
+  }
+  const engine = engineFor({ recognise, rules: [allow('read')] })
+  const claims = { tid: 'acme', env: 'prod' }
+  const right = { host: 'b.example', issuer: 'https://two.example', audiences: ['x', 'web'], claims }
+
+  it('every line must agree', () => {
+    expect(decide(engine, right)).toBe('allow read')
+    expect(decide(engine, { ...right, claims: { tid: ['x', 'acme-old'], env: 'prod' } })).toBe('allow read')
+    for (const wrong of [
+      { host: 'c.example' },
+      { issuer: 'https://two.example/' },
+      { audiences: [] },
+      { audiences: ['API'] },
+      { claims: { tid: 'acme', env: 'test' } },
+      { claims: { tid: 'acme' } },
+      { claims: { tid: 7, env: 'prod' } },
+      { claims: { tid: ['x'], env: 'prod' } },
+    ])
+      expect(decide(engine, { ...right, ...wrong })).toBe('deny tenant-mismatch')
+  })
+
+  it('a token of two tenants is a token of none', () => {
+    const two = composed([platformFile(), tenantFile('acme', { rules: [allow('read')] }), tenantFile('globex', { rules: [allow('read')] })])
+    expect(decide(two.engine, { claims: { tid: ['acme', 'x'] } })).toBe('allow read')
+    expect(decide(two.engine, { claims: { tid: ['acme', 'globex'] } })).toBe('deny tenant-mismatch')
+  })
+
+  it('a tenant with two of the values in one list claim is found once', () => {
+    expect(decide(engine, { ...right, claims: { tid: ['acme', 'acme-old'], env: 'prod' } })).toBe('allow read')
+  })
+
+  it('a host tells the tenant only if it belongs to one alone, and no tenant comes without hosts', () => {
+    const hosted = (tenant: string, host: string | string[]) =>
+      tenantFile(tenant, { recognise: { host, issuer: 'https://idp.example', audience: 'api', claims: { tid: tenant } } })
+    const { engine: both } = composed([
+      platformFile(),
+      hosted('acme', ['a.example', 's.example']),
+      hosted('globex', ['g.example', 's.example']),
+    ])
+    expect(['a.example', 'g.example', 's.example', 'x.example'].map(host => both.tenantOfHost(host))).toEqual([
+      'acme',
+      'globex',
+      null,
+      null,
+    ])
+    expect(both.decide(facts({ host: 'a.example', claims: { tid: 'x' } }))).toMatchObject({ reason: 'tenant-mismatch', tenant: 'acme' })
+    expect(both.decide(facts({ host: 's.example', claims: { tid: 'x' } }))).toMatchObject({ reason: 'tenant-mismatch', tenant: null })
+    const { engine: open } = composed([platformFile(), hosted('acme', 'a.example'), tenantFile('globex')])
+    expect(open.tenantOfHost('a.example')).toBe(null)
+  })
+
+  it('a thousand tenants behind one issuer are told apart by their claim', () => {
+    const files = Array.from({ length: 1000 }, (_, i) => tenantFile(`t${i}`, { rules: [allow(`read-${i}`)] }))
+    const many = composed([platformFile(), ...files])
+    expect(decide(many.engine, { claims: { tid: 't617' } })).toBe('allow read-617')
+    expect(decide(many.engine, { claims: { tid: 't1000' } })).toBe('deny tenant-mismatch')
+  })
+})
+
+describe('a tenant without a good version', () => {
+  const broken = (extra: object) => tenantFile('acme', { rules: 'x', ...extra })
+  it('gets 503 for what its recognise claims', () => {
+    const { engine } = composed([platformFile(), broken({}), tenantFile('globex', { rules: [allow('read')] })])
+    expect(engine.decide(facts())).toEqual({
+      effect: 'deny',
+      code: 'PST2104',
+      reason: 'policy-unavailable',
+      tenant: 'acme',
+      policyDigest: null,
+      inDoubt: false,
+    })
+    expect(decide(engine, { claims: { tid: 'globex' } })).toBe('allow read')
+  })
+  it('gets tenant-mismatch if even its recognise is unreadable', () => {
+    const { engine } = composed([platformFile(), broken({ recognise: {} }), file('globex.policy.yaml', '{')])
+    expect(said(engine.decide(facts()))).toBe('deny tenant-mismatch')
+    expect(engine.tenants.map(tenant => tenant.state)).toEqual(['unavailable', 'unavailable'])
+  })
+  it('takes no request from a tenant in force, though its lines claim all of them', () => {
+    const greedy = broken({ recognise: { issuer: 'https://idp.example', audience: 'api' } })
+    const { engine } = composed([platformFile(), greedy, tenantFile('globex', { rules: [allow('read')] })])
+    expect(decide(engine, { claims: { tid: 'globex' } })).toBe('allow read')
+    expect(decide(engine, { claims: { tid: 'other' } })).toBe('deny policy-unavailable')
+  })
+})
