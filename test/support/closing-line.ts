@@ -6,11 +6,13 @@ export default class ClosingLine implements Reporter {
   onTestRunEnd(modules: readonly TestModule[], errors: readonly unknown[]): void {
     const count = { passed: 0, failed: 0, skipped: 0 }
     for (const module of modules) {
+      const before = count.failed
       for (const test of module.children.allTests()) {
         const { state } = test.result()
         if (state !== 'pending') count[state] += 1
       }
-      if (module.state() === 'failed' && module.errors().length > 0) count.failed += 1
+      // A file or a hook that failed has no failed test of its own.
+      if (!module.ok() && count.failed === before) count.failed += 1
     }
     count.failed += errors.length
     if (count.skipped > 0 && process.env['CI']) {

@@ -1,0 +1,184 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import type { Endpoint } from '../config/values.ts'
+import type { Deps } from '../model/deps.ts'
+import type { Outgoing, Settled } from '../model/exchange.ts'
+import { type ProblemCode, Refusal } from '../model/problem.ts'
+import { bind } from './bind.ts'
+import { type Head, readHead } from './head.ts'
+import { refuse } from './refuse.ts'
+import { sendReply, whenClosed } from './reply.ts'
+
+/** One request as it came off the socket, and the way back. */
+export interface Incoming {
+  readonly id: string
+  readonly head: Head | Refusal
+  readonly peer: string | undefined
+  /** As received, for the record of a request whose head has no meaning. */
+  readonly raw: IncomingMessage
+  /** Sends `100 Continue` where the client waits for it; to be called only once the request is allowed. */
+  proceed(): void
+  reply(outgoing: Outgoing): Promise<Settled>
+  /** Registers what to do when the client is gone, or the reply complete. */
+  gone(listener: () => void): void
+  /** The connection itself, where the client asks for a WebSocket. */
+  readonly tunnel: { readonly socket: Duplex; readonly head: Buffer } | null
+}
+
+export interface ListenOptions {
+  readonly endpoint: Endpoint
+  readonly maxConnections: number
+  readonly maxHeaderBytes: number
+  /** Milliseconds a client may leave a reply unread. */
+  readonly stallMs: number
+  /** Milliseconds an idle connection is kept; above the gateway's own so that the gateway closes first. */
+  readonly keepAliveMs: number
+}
+
+export interface Handlers {
+  exchange(incoming: Incoming): void
+  /** A request that the parser itself refused; the answer has been sent. */
+  malformed(refusal: Refusal, id: string, peer: string | undefined): void
+}
+
+export interface Listener {
+  readonly address: Endpoint
+  /** Asks clients to reconnect elsewhere: replies carry `Connection: close`. */
+  lame(): void
+  /** Stops accepting, waits for what is under way, then cuts. */
+  close(deadlineMs: number): Promise<void>
+}
+
+/** Opens the proxy listener. Every way in (request, `Expect`, `Upgrade`, `CONNECT`, parser error) ends in `handlers`. */
+export const listen = async (options: ListenOptions, handlers: Handlers, deps: Deps): Promise<Listener> => {
+  const state = { lame: false }
+  const newId = (): string => deps.random(16).toString('hex')
+  const pending = new PendingReplies()
+  const server = createServer(serverOptions(options))
+  server.maxHeadersCount = 0
+  server.maxConnections = options.maxConnections
+  const accept = (req: IncomingMessage, res: ServerResponse, expecting: boolean): void => {
+    // A request pipelined behind a closing one has nobody to answer to.
+    const { socket } = req
+    if (socket.destroyed || !socket.writable) return
+    pending.begin(res, socket)
+    const head = readHead(req)
+    const reply = (outgoing: Outgoing): Promise<Settled> => {
+      if (res.headersSent) return cut(res)
+      const close = outgoing.close || state.lame || leavesBody(req, outgoing)
+      return sendReply(res, outgoing, { socket, close, bodyless: req.method === 'HEAD', stallMs: options.stallMs })
+    }
+    const proceed = (): void => void (expecting && !res.headersSent && res.writeContinue())
+    const gone = (listener: () => void): void => whenClosed(res, socket, listener)
+    handlers.exchange({ id: newId(), head, peer: socket.remoteAddress, raw: req, proceed, reply, gone, tunnel: null })
+  }
+  server.on('request', (req, res) => accept(req, res, false))
+  server.on('checkContinue', (req, res) => accept(req, res, true))
+  server.on('checkExpectation', (req, res) => accept(req, res, false))
+  server.on('upgrade', (req, socket, rest) => {
+    const read = readHead(req)
+    // h2c and everything else that is not a WebSocket would tunnel past the gate (http reference 4.1 no. 12).
+    const head = read instanceof Refusal || read.upgrade === 'websocket' ? read : new Refusal('PST1011')
+    const reply = (outgoing: Outgoing): Promise<Settled> => replyRaw(socket, outgoing)
+    socket.on('error', () => socket.destroy())
+    const peer = req.socket.remoteAddress
+    handlers.exchange({ id: newId(), head, peer, raw: req, proceed: nothing, reply, gone: nothing, tunnel: { socket, head: rest } })
+  })
+  server.on('connect', (req, socket) => rejectRaw(socket, new Refusal('PST1007', 'CONNECT'), newId(), req.socket.remoteAddress, handlers))
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    const answer = (): void =>
+      rejectRaw(socket, new Refusal(parserProblem(error.code)), newId(), (socket as Socket).remoteAddress, handlers)
+    if (error.code === 'ECONNRESET' || !socket.writable) socket.destroy()
+    else pending.after(socket, answer)
+  })
+  const address = await bind(server, options.endpoint)
+  const lame = (): void => {
+    state.lame = true
+  }
+  return { address, lame, close: deadlineMs => closeServer(server, deadlineMs) }
+}
+
+/** A fault after the head was sent: a second response must never follow the first. */
+const cut = (res: ServerResponse): Promise<Settled> => {
+  res.destroy()
+  return Promise.resolve({ bytes: 0, aborted: true })
+}
+
+const nothing = (): void => undefined
+
+const serverOptions = (options: ListenOptions) => ({
+  maxHeaderSize: options.maxHeaderBytes,
+  headersTimeout: 10_000,
+  requestTimeout: 120_000,
+  connectionsCheckingInterval: 2_000,
+  keepAlive: true,
+  keepAliveTimeout: options.keepAliveMs,
+  // Checked by `readHead`, which answers and records like every other refusal.
+  requireHostHeader: false,
+  insecureHTTPParser: false,
+  rejectNonStandardBodyWrites: true,
+  joinDuplicateHeaders: false,
+})
+
+/** Draining more than this of a refused upload costs more than a new connection. */
+const drainable = 64 * 1024
+
+const leavesBody = (req: IncomingMessage, outgoing: Outgoing): boolean => {
+  if (req.complete || typeof outgoing.body !== 'string') return false
+  return req.headers['transfer-encoding'] !== undefined || Number(req.headers['content-length'] ?? 0) > drainable
+}
+
+const parserProblem = (code: string | undefined): ProblemCode =>
+  code === 'HPE_HEADER_OVERFLOW' ? 'PST1006' : code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 'PST1008' : 'PST1001'
+
+/**
+ * Node reports a parse error at once, while an earlier pipelined request may still be served; answered then, the client would take the 400
+ * for the earlier reply. The error waits for its turn.
+ */
+class PendingReplies {
+  readonly #open = new WeakMap<Duplex, number>()
+  readonly #waiting = new WeakMap<Duplex, () => void>()
+
+  begin(res: ServerResponse, socket: Socket): void {
+    this.#open.set(socket, (this.#open.get(socket) ?? 0) + 1)
+    whenClosed(res, socket, () => {
+      const left = (this.#open.get(socket) ?? 1) - 1
+      this.#open.set(socket, left)
+      if (left === 0) this.#waiting.get(socket)?.()
+    })
+  }
+
+  after(socket: Duplex, task: () => void): void {
+    if ((this.#open.get(socket) ?? 0) === 0) task()
+    else if (!this.#waiting.has(socket)) this.#waiting.set(socket, task)
+  }
+}
+
+const rejectRaw = (socket: Duplex, refusal: Refusal, id: string, peer: string | undefined, handlers: Handlers): void => {
+  socket.on('error', () => socket.destroy())
+  void replyRaw(socket, refuse(refusal, id, null))
+  handlers.malformed(refusal, id, peer)
+}
+
+/** A reply where Node has no response object: on an upgrade, or after a parse error. Always closes. */
+const replyRaw = (socket: Duplex, outgoing: Outgoing): Promise<Settled> =>
+  new Promise(resolve => {
+    const body = typeof outgoing.body === 'string' ? outgoing.body : ''
+    let head = `HTTP/1.1 ${outgoing.status} \r\n`
+    for (let i = 0; i < outgoing.headers.length; i += 2) head += `${outgoing.headers[i]}: ${outgoing.headers[i + 1]}\r\n`
+    head += `content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n`
+    socket.once('close', () => resolve({ bytes: Buffer.byteLength(body), aborted: !socket.writableFinished }))
+    if (!socket.writable) return void socket.destroy()
+    socket.end(head + body, () => socket.destroy())
+  })
+
+const closeServer = (server: Server, deadlineMs: number): Promise<void> =>
+  new Promise(resolve => {
+    const cut = setTimeout(() => server.closeAllConnections(), deadlineMs)
+    server.close(() => {
+      clearTimeout(cut)
+      resolve()
+    })
+    server.closeIdleConnections()
+  })

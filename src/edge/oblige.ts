@@ -1,0 +1,53 @@
+import { type Answer, type Origin, Outgoing } from '../model/exchange.ts'
+import type { Permit } from '../model/permit.ts'
+import { Refusal } from '../model/problem.ts'
+
+const hopByHop = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+])
+
+/**
+ * Turns what the backend answered into what the client may see: hop-by-hop fields (RFC 9110 section 7.6.1) and every `x-postern-*` go,
+ * the ids come. The permit is asked for because a reply without a decision must not exist.
+ */
+export const oblige = (_permit: Permit, answer: Answer, origin: Origin): Outgoing | Refusal => {
+  const headers: string[] = []
+  let nominated: string[] | null = null
+  for (let i = 0; i < answer.headers.length; i += 2) {
+    const name = answer.headers[i] ?? ''
+    const value = answer.headers[i + 1] ?? ''
+    if (name === 'connection')
+      nominated = value
+        .toLowerCase()
+        .split(',')
+        .map(token => token.trim())
+    // undici has undone the chunks; any other coding would reach the client unnamed and unreadable.
+    if (name === 'transfer-encoding' && value.toLowerCase() !== 'chunked') return new Refusal('PST5002', 'transfer-encoding')
+    if (hopByHop.has(name) || name.startsWith('x-postern-')) continue
+    if (name === 'content-length' && answer.status === 204) continue
+    headers.push(name, value)
+  }
+  const kept = nominated?.some(name => name !== 'close' && name !== 'keep-alive') ? withoutNominated(headers, nominated) : headers
+  kept.push('x-postern-request-id', origin.id)
+  if (origin.gatewayRequestId !== null) kept.push('x-postern-gateway-request-id', origin.gatewayRequestId)
+  return new Outgoing(answer.status, kept, answer.body, false)
+}
+
+/** A backend may drop its own fields by nominating them, but not those that frame or date the message. */
+const withoutNominated = (headers: readonly string[], nominated: readonly string[]): string[] => {
+  const kept: string[] = []
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = headers[i] ?? ''
+    if (!nominated.includes(name) || name === 'content-length' || name === 'date' || name === 'set-cookie')
+      kept.push(name, headers[i + 1] ?? '')
+  }
+  return kept
+}

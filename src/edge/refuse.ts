@@ -1,0 +1,38 @@
+import { Outgoing } from '../model/exchange.ts'
+import type { Refusal } from '../model/problem.ts'
+
+const titles: Record<number, string> = {
+  400: 'Bad Request',
+  401: 'Unauthorized',
+  403: 'Forbidden',
+  404: 'Not Found',
+  405: 'Method Not Allowed',
+  408: 'Request Timeout',
+  413: 'Content Too Large',
+  417: 'Expectation Failed',
+  429: 'Too Many Requests',
+  431: 'Request Header Fields Too Large',
+  502: 'Bad Gateway',
+  503: 'Service Unavailable',
+  504: 'Gateway Timeout',
+}
+
+/**
+ * The one place where a fault becomes a response (contract 5, RFC 9457). It tells the client a class of failure and an id, nothing that
+ * differs between two reasons for the same class: rule names, claims, upstream addresses stay in the audit.
+ */
+export const refuse = (refusal: Refusal, requestId: string, gatewayRequestId: string | null): Outgoing => {
+  const { status, client, close } = refusal.row
+  const body = `{"title":"${titles[status] ?? 'Error'}","status":${status},"code":"${client}","request_id":"${requestId}"}`
+  const headers = ['content-type', 'application/problem+json', 'cache-control', 'no-store', 'x-postern-request-id', requestId]
+  if (gatewayRequestId !== null) headers.push('x-postern-gateway-request-id', gatewayRequestId)
+  if (status === 401) headers.push('www-authenticate', challenge(refusal))
+  if (status === 405) headers.push('allow', 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS')
+  const wait = refusal.retryAfter || (status === 503 ? 1 : 0)
+  if (wait > 0) headers.push('retry-after', String(Math.ceil(wait)))
+  return new Outgoing(status, headers, body, close === true)
+}
+
+/** RFC 6750 section 3: no error code where no token came; otherwise `invalid_token` and no description, which would help only an attacker. */
+const challenge = (refusal: Refusal): string =>
+  refusal.code === 'PST3001' || refusal.code === 'PST3014' ? 'Bearer' : 'Bearer error="invalid_token"'

@@ -1,0 +1,36 @@
+import type { Route } from '../model/exchange.ts'
+
+export interface Found {
+  readonly route: Route | null
+  /** The path after `gateway.strip-prefix`: what policy sees and what goes upstream. */
+  readonly path: string
+}
+
+export interface RouteTable {
+  find(host: string, path: string): Found
+}
+
+/** By exact host, then the longest prefix that ends on a segment border (contract 2). */
+export const createRouteTable = (routes: readonly Route[], stripPrefix: string): RouteTable => {
+  const byHost = new Map<string, Route[]>()
+  for (const route of routes) byHost.set(route.host, [...(byHost.get(route.host) ?? []), route])
+  for (const list of byHost.values()) list.sort((a, b) => b.prefix.length - a.prefix.length)
+  return {
+    find(host, path) {
+      const stripped = strip(path, stripPrefix)
+      // A path without the configured prefix has no route, but policy must still see something real: the path as it came.
+      if (stripped === null) return { route: null, path }
+      const route = byHost.get(host)?.find(candidate => covers(candidate.prefix, stripped)) ?? null
+      return { route, path: stripped }
+    },
+  }
+}
+
+const covers = (prefix: string, path: string): boolean =>
+  path.startsWith(prefix) && (path.length === prefix.length || path.charCodeAt(prefix.length) === 0x2f)
+
+const strip = (path: string, prefix: string): string | null => {
+  if (prefix === '') return path
+  if (!covers(prefix, path)) return null
+  return path.length === prefix.length ? '/' : path.slice(prefix.length)
+}

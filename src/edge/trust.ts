@@ -1,0 +1,73 @@
+import { timingSafeEqual } from 'node:crypto'
+import type { Origin, Proof } from '../model/exchange.ts'
+import { Refusal } from '../model/problem.ts'
+import { canonicalIp, type Head, readAuthority } from './head.ts'
+import type { RouteTable } from './routes.ts'
+
+export interface GatewayTrust {
+  readonly proof: Proof
+  /** Every accepted secret, as bytes; empty only under `none-accept-direct-traffic`. */
+  readonly secrets: readonly Buffer[]
+}
+
+/**
+ * Decides once whether the request came through the gateway, and from then on only the result exists. The proof is compared before
+ * anything else is believed; the other gateway fields are read only after it passed (contract 3).
+ */
+export const trust = (head: Head, id: string, peer: string | undefined, gateway: GatewayTrust, routes: RouteTable): Origin | Refusal => {
+  const direct = gateway.proof === 'none-accept-direct-traffic'
+  if (!direct) {
+    const refused = prove(head.gateway.proof, gateway.secrets)
+    if (refused) return refused
+    for (const values of Object.values(head.gateway)) if (!isSingle(values)) return new Refusal('PST1103')
+  }
+  const clientIp = direct ? canonicalIp(peer ?? '') : gatewayIp(head.gateway.clientIp)
+  const host = direct ? head.host : gatewayHost(head)
+  const requestId = direct ? null : gatewayRequestId(head.gateway.requestId)
+  for (const field of [clientIp, host, requestId]) if (field instanceof Refusal) return field
+  const found = routes.find(host as string, head.target.path)
+  return {
+    id,
+    method: head.method,
+    target: found.path === head.target.path ? head.target : { path: found.path, query: head.target.query },
+    host: host as string,
+    // API Gateway speaks TLS only to its clients; direct traffic arrives on a plain listener.
+    scheme: direct ? 'http' : 'https',
+    proof: gateway.proof,
+    clientIp: clientIp as string | null,
+    gatewayRequestId: requestId as string | null,
+    route: found.route,
+    authorization: head.authorization,
+    headers: head.headers,
+    userAgent: head.userAgent,
+  }
+}
+
+const prove = (values: readonly string[], secrets: readonly Buffer[]): Refusal | null => {
+  if (values.length === 0) return new Refusal('PST1101')
+  if (values.length > 1) return new Refusal('PST1103', 'x-postern-gateway-proof')
+  const given = Buffer.from(values[0] ?? '', 'latin1')
+  let proved = false
+  // Every member is compared, in constant time, so that timing tells neither which secret nor how much of it fitted.
+  for (const secret of secrets) if (secret.length === given.length && timingSafeEqual(secret, given)) proved = true
+  return proved ? null : new Refusal('PST1102')
+}
+
+/** `append` mappings join with what the client sent: a comma or a second line is an attempt, not a value. */
+const isSingle = (values: readonly string[]): boolean => values.length === 0 || (values.length === 1 && !values[0]?.includes(','))
+
+const gatewayIp = (values: readonly string[]): string | null | Refusal => {
+  if (values[0] === undefined) return null
+  return canonicalIp(values[0]) ?? new Refusal('PST1103', 'x-postern-client-ip')
+}
+
+const gatewayHost = (head: Head): string | Refusal => {
+  const [value] = head.gateway.host
+  return value === undefined ? head.host : (readAuthority(value) ?? new Refusal('PST1103', 'x-postern-host'))
+}
+
+const gatewayRequestId = (values: readonly string[]): string | null | Refusal => {
+  const [value] = values
+  if (value === undefined) return null
+  return /^[\x21-\x7e]{1,128}$/.test(value) ? value : new Refusal('PST1103', 'x-postern-gateway-request-id')
+}

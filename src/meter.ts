@@ -1,0 +1,17 @@
+import type { ExchangeEntry } from './model/audit.ts'
+import { type ProblemCode, problems } from './model/problem.ts'
+import type { Metrics } from './record/metrics.ts'
+
+/** What one finished exchange adds to the metrics. Routes, tenants, rules and upstreams are names of the configuration; nothing here is the client's. */
+export const meterExchange = (metrics: Metrics, entry: ExchangeEntry): void => {
+  metrics.exchange(entry.route, entry.method, entry.status, entry.ms)
+  if (entry.code in problems) metrics.refusal(entry.code as ProblemCode)
+  if (entry.code === 'PST1101' || entry.code === 'PST1102') metrics.proof('shared-secret', entry.code === 'PST1101' ? 'missing' : 'wrong')
+  else if (entry.proof !== null) metrics.proof(entry.proof, 'passed')
+  if (entry.rule !== '') metrics.decision(entry.tenant, entry.effect, entry.rule, 'enforce')
+  if (entry.code === 'PST1301') metrics.shed('in-flight')
+  if (entry.upstream !== null && (entry.upstreamStatus !== null || entry.code.startsWith('PST5')))
+    metrics.upstream(entry.upstream, entry.upstreamStatus === null ? (entry.reason.split(':', 1)[0] ?? '') : classOf(entry.upstreamStatus))
+}
+
+const classOf = (status: number): string => `${Math.trunc(status / 100)}xx`

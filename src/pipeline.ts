@@ -1,0 +1,170 @@
+import type { Current } from './current.ts'
+import type { Incoming } from './edge/listen.ts'
+import { oblige } from './edge/oblige.ts'
+import { refuse } from './edge/refuse.ts'
+import { trust } from './edge/trust.ts'
+import type { InFlight } from './limits/in-flight.ts'
+import type { Audit, ExchangeEntry } from './model/audit.ts'
+import type { Credential, Unavailable } from './model/credential.ts'
+import type { Decision } from './model/decision.ts'
+import type { Clock, Log } from './model/deps.ts'
+import type { Outgoing, Settled } from './model/exchange.ts'
+import type { Identity } from './model/identity.ts'
+import type { Permit } from './model/permit.ts'
+import { Refusal } from './model/problem.ts'
+import type { Snapshot } from './snapshot.ts'
+import { Trail } from './trail.ts'
+import { upstreamFields } from './upstream/fields.ts'
+import type { Hop, Upload, UpstreamPlan } from './upstream/hop.ts'
+import type { Tunnels } from './upstream/upgrade.ts'
+
+/** Everything with state that one exchange needs, handed in by `app`. */
+export interface Stages {
+  readonly clock: Clock
+  readonly log: Log
+  readonly current: Current
+  readonly inFlight: InFlight
+  identify(authorization: string | null): Identity | Refusal | Promise<Identity | Refusal>
+  readonly audit: Audit
+  meter(entry: ExchangeEntry): void
+  credential(role: string): Credential | Unavailable
+  deliver(plan: UpstreamPlan, credential: Credential): readonly string[] | Unavailable
+  hop(plan: UpstreamPlan): Hop
+  readonly tunnels: Tunnels
+}
+
+const unanswered: Settled = { bytes: 0, aborted: true }
+
+/**
+ * One exchange, top to bottom. The only place that catches: whatever is thrown on the way to a decision is a refusal, and a fault after the
+ * head was sent resets the stream.
+ */
+export const exchange = async (stages: Stages, incoming: Incoming): Promise<void> => {
+  const trail = new Trail(stages.clock, incoming)
+  const lease = stages.current.lease()
+  let settled = unanswered
+  try {
+    const result = await decideAndSend(stages, lease.snapshot, incoming, trail)
+    if (result !== null) {
+      const outgoing =
+        result instanceof Refusal ? trail.refuse(result, refuse(result, incoming.id, trail.origin?.gatewayRequestId ?? null)) : result
+      settled = await answer(incoming, outgoing, trail)
+    } else settled = { bytes: 0, aborted: false }
+  } catch (fault) {
+    stages.log.error(
+      { request: incoming.id, fault: fault instanceof Error ? (fault.stack ?? fault.message) : String(fault) },
+      'fault in the pipeline',
+    )
+    const refusal = new Refusal('PST9001')
+    settled = await answer(incoming, trail.refuse(refusal, refuse(refusal, incoming.id, null)), trail).catch(() => unanswered)
+  } finally {
+    stages.inFlight.leave()
+    lease.end()
+    const entry = trail.entry(settled)
+    stages.audit.exchange(entry)
+    stages.meter(entry)
+  }
+}
+
+const answer = (incoming: Incoming, outgoing: Outgoing, trail: Trail): Promise<Settled> => {
+  trail.status = outgoing.status
+  return incoming.reply(outgoing)
+}
+
+/** The request's path (architecture, section 4). The order is the design; each step takes what the one before it made. Null: a stream that has ended. */
+const decideAndSend = async (stages: Stages, snapshot: Snapshot, incoming: Incoming, trail: Trail): Promise<Outgoing | Refusal | null> => {
+  const shed = stages.inFlight.enter(snapshot.limits['max-in-flight'])
+  if (shed) return shed
+
+  if (incoming.head instanceof Refusal) return incoming.head
+  const origin = trust(incoming.head, incoming.id, incoming.peer, snapshot.gateway, snapshot.routes)
+  if (origin instanceof Refusal) return origin
+  trail.origin = origin
+
+  const known = stages.identify(origin.authorization)
+  const identity = known instanceof Promise ? await known : known
+  if (identity instanceof Refusal) return identity
+  trail.identity = identity
+
+  const decision = snapshot.policy.decide({ origin, identity, now: trail.time })
+  trail.decision = decision
+  if (decision.effect === 'deny' && (origin.route !== null || comesBeforeRoute(decision)))
+    return new Refusal(decision.code, decision.reason)
+  const plan = origin.route === null ? undefined : snapshot.upstreams.get(origin.route.upstream)
+  if (decision.effect === 'deny' || plan === undefined) return new Refusal('PST1201')
+  const { permit } = decision
+  trail.upstream = plan.name
+
+  if (!stages.audit.ready) return new Refusal('PST6001')
+
+  const upload = uploadOf(incoming, snapshot, trail)
+  if (upload instanceof Refusal) return upload
+
+  const shown = credentialFor(stages, permit, plan, trail)
+  if (shown instanceof Refusal) return shown
+  const fields = upstreamFields(permit, origin, identity, plan.settings, upload, shown)
+
+  if (incoming.tunnel !== null) return runTunnel(stages, permit, plan, incoming, fields, trail)
+  incoming.proceed()
+  const result = await stages.hop(plan).send(permit, origin, fields, upload, incoming.gone)
+  if (result instanceof Refusal) return result
+  trail.answered(result.status)
+  return oblige(permit, result, origin)
+}
+
+/** 404 is told only to those who are somebody in a tenant that can decide (contract 2). */
+const comesBeforeRoute = (decision: Decision): boolean =>
+  decision.effect === 'deny' && (decision.code === 'PST2103' || decision.code === 'PST2104')
+
+const uploadOf = (incoming: Incoming, snapshot: Snapshot, trail: Trail): Upload | Refusal => {
+  if (incoming.head instanceof Refusal) return incoming.head
+  const { framing } = incoming.head
+  const maxBytes = snapshot.limits['max-body']
+  if (framing.kind === 'none') return { stream: null, length: null, maxBytes, received: () => undefined }
+  if (framing.length !== null && framing.length > maxBytes) return new Refusal('PST1010')
+  trail.requestBytes = framing.length ?? 0
+  return { stream: incoming.raw, length: framing.length, maxBytes, received: bytes => trail.received(bytes) }
+}
+
+/** The fields that show the backend its credential; none where the permit names no role. */
+const credentialFor = (stages: Stages, permit: Permit, plan: UpstreamPlan, trail: Trail): readonly string[] | Refusal => {
+  if (permit.cassandraRole === null) return []
+  // A backend that cannot be given the credential must not be called without it: it would act as somebody else, or fail oddly.
+  if (plan.settings.delivery === 'none') return new Refusal('PST4003', plan.name)
+  const credential = stages.credential(permit.cassandraRole)
+  if (isUnavailable(credential)) return withoutCredential(permit.cassandraRole, credential)
+  trail.credential = credential
+  const fields = stages.deliver(plan, credential)
+  return isUnavailable(fields) ? withoutCredential(permit.cassandraRole, fields) : fields
+}
+
+const isUnavailable = (value: Credential | readonly string[] | Unavailable): value is Unavailable => 'unavailable' in value
+
+const withoutCredential = (role: string, { unavailable, detail }: Unavailable): Refusal =>
+  new Refusal(unavailable === 'credential-no-lease' ? 'PST4002' : 'PST4001', `${role}: ${detail}`, 5)
+
+const runTunnel = async (
+  stages: Stages,
+  permit: Permit,
+  plan: UpstreamPlan,
+  incoming: Incoming,
+  fields: readonly string[],
+  trail: Trail,
+): Promise<Outgoing | Refusal | null> => {
+  const { origin, identity } = trail
+  if (incoming.tunnel === null || origin === null || identity === null) return new Refusal('PST1011')
+  const { socket, head } = incoming.tunnel
+  const refused = (refusal: Refusal): void => {
+    void answer(incoming, trail.refuse(refusal, refuse(refusal, incoming.id, origin.gatewayRequestId)), trail)
+  }
+  const end = await stages.tunnels.open(permit, origin, plan, {
+    raw: incoming.raw,
+    socket,
+    head,
+    fields,
+    expiresAt: identity.expiresAt,
+    refused,
+  })
+  trail.streamEnded(end)
+  return null
+}

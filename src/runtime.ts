@@ -1,0 +1,286 @@
+import { dirname, resolve } from 'node:path'
+import { type Endpoint, formatEndpoint } from './config/values.ts'
+import { type ControlSocket, listenControl } from './control.ts'
+import type { CredentialSource } from './credential-source.ts'
+import { type Current, createCurrent } from './current.ts'
+import { type Listener, listen } from './edge/listen.ts'
+import { listenOps, type OpsListener } from './edge/ops.ts'
+import { createHops, type Hops } from './hops.ts'
+import { createIdentifier, type Identifier } from './identity/identify.ts'
+import { InFlight } from './limits/in-flight.ts'
+import { errorCode } from './load.ts'
+import { meterExchange } from './meter.ts'
+import type { Deps } from './model/deps.ts'
+import type { Finding } from './model/finding.ts'
+import type { Refusal } from './model/problem.ts'
+import { exchange, type Stages } from './pipeline.ts'
+import type { Composition } from './policy/compose.ts'
+import { eventCodes } from './record/codes.ts'
+import type { RunningAudit } from './record/host.ts'
+import type { MetricSources, Metrics } from './record/metrics.ts'
+import { Reloader, type ReloadRequest, type ReloadResult } from './reload.ts'
+import { configFinding } from './settings.ts'
+import type { Snapshot } from './snapshot.ts'
+import { malformedEntry } from './trail.ts'
+import { createTunnels, type Tunnels } from './upstream/upgrade.ts'
+import { version } from './version.ts'
+import { metricSources, readiness, statusOf, type Views } from './views.ts'
+import { type Watching, watchPaths } from './watch.ts'
+
+export interface RuntimeParts {
+  readonly deps: Deps
+  readonly metrics: Metrics
+  readonly audit: RunningAudit
+  readonly credentials: CredentialSource
+  readonly first: Snapshot
+  readonly composition: Composition
+  /** Where the control socket and caches go. */
+  readonly state: string
+}
+
+/** Longer than any load balancer keeps an idle connection by default, so that the gateway closes first and never meets a closing socket. */
+const keepAliveMs = 75_000
+const stallMs = 30_000
+/** A drain is over when nothing has come for so long. */
+const quietMs = 3_000
+
+/** A running Postern: everything that outlives a reload, opened in order and closed in the opposite one. */
+export class Runtime {
+  readonly #parts: RuntimeParts
+  readonly #current: Current
+  readonly #inFlight = new InFlight()
+  readonly #identifier: Identifier
+  readonly #hops: Hops
+  readonly #tunnels: Tunnels
+  readonly #reloader: Reloader
+  #listener: Listener | null = null
+  #opsListener: OpsListener | null = null
+  #control: ControlSocket | null = null
+  #watching: Watching | null = null
+  #draining = false
+  #stopping: Promise<void> | null = null
+  #lastArrival = 0
+  readonly #views: Views
+
+  constructor(parts: RuntimeParts) {
+    const { deps, metrics, audit, first } = parts
+    this.#parts = parts
+    this.#current = createCurrent(first)
+    this.#identifier = createIdentifier(deps, { validated: (issuer, result) => metrics.token(issuer === '' ? null : issuer, result) })
+    this.#hops = createHops(deps.clock)
+    this.#tunnels = createTunnels(deps, this.#hops.isSafeHop)
+    const observe = {
+      changed: (next: Snapshot) => this.#apply(next),
+      retired: () => this.#hops.retain(this.#current.peek()),
+      counted: (kind: 'config' | 'policy', result: 'loaded' | 'refused') => metrics.reload(kind, result === 'loaded' ? 'done' : 'refused'),
+    }
+    this.#reloader = new Reloader(
+      { clock: deps.clock, log: deps.log, audit, current: this.#current, observe },
+      first.loaded,
+      parts.composition,
+    )
+    this.#views = {
+      clock: deps.clock,
+      startedAt: deps.clock.now(),
+      audit: () => audit.status(),
+      credentials: () => parts.credentials.status(),
+      issuers: () => this.#identifier.status(),
+      tokenCache: () => this.#identifier.cache(),
+      snapshot: () => this.#current.peek(),
+      refused: () => this.#reloader.refused,
+      inFlight: () => this.#inFlight.count,
+      streams: () => this.#tunnels.size,
+      listening: () => (this.#listener === null ? null : { proxy: this.proxy, ops: this.ops }),
+      draining: () => this.#draining,
+    }
+  }
+
+  get proxy(): Endpoint {
+    return this.#listener?.address ?? this.#current.peek().loaded.config.listen.proxy
+  }
+
+  get ops(): Endpoint {
+    return this.#opsListener?.address ?? this.#current.peek().loaded.config.listen.ops
+  }
+
+  /** Opens the sockets, the proxy's last. With findings nothing may be served and `stop` is due. */
+  async open(): Promise<readonly Finding[]> {
+    const { metrics, state, first } = this.#parts
+    const { listen: at } = first.loaded.config
+    this.#apply(first)
+    try {
+      this.#control = await listenControl(state, {
+        status: () => this.status(),
+        reload: body => this.#controlReload(body),
+        drain: () => this.drain(),
+      })
+    } catch (fault) {
+      return [this.#finding('state', fault instanceof Error ? fault.message : String(fault))]
+    }
+    try {
+      this.#opsListener = await listenOps(at.ops, { ready: () => this.ready(), metrics: () => metrics.render() })
+    } catch (fault) {
+      return [this.#finding('listen.ops', cannotListen(at.ops, fault))]
+    }
+    try {
+      this.#listener = await this.#listen(first)
+    } catch (fault) {
+      return [this.#finding('listen.proxy', cannotListen(at.proxy, fault))]
+    }
+    this.#watching = this.#watch(first)
+    this.#announce(first)
+    return []
+  }
+
+  #listen({ limits, loaded }: Snapshot): Promise<Listener> {
+    const { deps, audit, metrics, credentials } = this.#parts
+    const stages: Stages = {
+      clock: deps.clock,
+      log: deps.log,
+      current: this.#current,
+      inFlight: this.#inFlight,
+      identify: this.#identifier.identify,
+      audit,
+      meter: entry => meterExchange(metrics, entry),
+      credential: role => credentials.current(role),
+      deliver: this.#hops.deliver,
+      hop: this.#hops.hop,
+      tunnels: this.#tunnels,
+    }
+    const options = {
+      endpoint: loaded.config.listen.proxy,
+      maxConnections: limits['max-connections'],
+      maxHeaderBytes: limits['max-header-bytes'],
+      stallMs,
+      keepAliveMs,
+    }
+    return listen(
+      options,
+      {
+        exchange: incoming => {
+          if (this.#draining) this.#lastArrival = deps.clock.monotonic()
+          void exchange(stages, incoming)
+        },
+        malformed: (refusal, id, peer) => this.#malformed(refusal, id, peer),
+      },
+      deps,
+    )
+  }
+
+  #malformed(refusal: Refusal, id: string, peer: string | undefined): void {
+    const direct = this.#current.peek().gateway.proof === 'none-accept-direct-traffic'
+    const entry = malformedEntry(this.#parts.deps.clock.now(), refusal, id, direct ? (peer ?? null) : null)
+    this.#parts.audit.exchange(entry)
+    meterExchange(this.#parts.metrics, entry)
+  }
+
+  /** Makes what outlives snapshots follow the one now in force. */
+  #apply(next: Snapshot): void {
+    this.#identifier.configure(next.loaded.issuers)
+    this.#parts.credentials.roles(next.policy.roles)
+    // Until streams are decided again one by one, a change ends them all: the client reconnects and is judged by what now holds.
+    this.#tunnels.closeAll('PST2105')
+  }
+
+  #announce({ gateway, digest }: Snapshot): void {
+    const { log } = this.#parts.deps
+    if (gateway.proof === 'none-accept-direct-traffic')
+      log.warn(
+        { proof: gateway.proof },
+        'ANYONE WHO REACHES THIS PORT IS SERVED: no proof of the gateway is asked for; host and client address are whatever the peer says',
+      )
+    log.info({ proxy: formatEndpoint(this.proxy), ops: formatEndpoint(this.ops), snapshot: digest, version }, 'serving')
+  }
+
+  #watch({ loaded }: Snapshot): Watching {
+    const { config, file } = loaded
+    const base = dirname(resolve(file))
+    const files = [resolve(file), ...config.gateway['secret-files'].map(path => resolve(base, path))]
+    const changed = (): void => {
+      this.#reloader
+        .reload({ by: 'change', withoutTests: false, why: '' })
+        .catch((fault: unknown) => this.#parts.deps.log.error({ fault: String(fault) }, 'reload failed'))
+    }
+    return watchPaths(files, [resolve(base, config.policies.dir)], this.#parts.deps, changed)
+  }
+
+  reload(request: ReloadRequest): Promise<ReloadResult> {
+    return this.#reloader.reload(request)
+  }
+
+  #controlReload(body: Readonly<Record<string, unknown>>): Promise<ReloadResult> {
+    const request = { by: 'control', withoutTests: body['withoutTests'] === true, why: String(body['why'] ?? '').slice(0, 1000) }
+    this.#record('control', { act: 'reload', without_tests: request.withoutTests, why: request.why })
+    return this.#reloader.reload(request)
+  }
+
+  ready(): ReturnType<typeof readiness> {
+    return readiness(this.#views)
+  }
+
+  status(): object {
+    return statusOf(this.#views)
+  }
+
+  sources(): MetricSources {
+    return metricSources(this.#views)
+  }
+
+  async drain(): Promise<{ readonly quiet: boolean }> {
+    const { clock } = this.#parts.deps
+    if (!this.#draining) this.#record('control', { act: 'drain' })
+    this.#draining = true
+    this.#listener?.lame()
+    const from = clock.monotonic()
+    this.#lastArrival = from
+    const deadline = from + this.#current.peek().limits['drain-deadline']
+    for (;;) {
+      const now = clock.monotonic()
+      const quiet = this.#inFlight.count === 0 && now - this.#lastArrival >= quietMs
+      if (quiet || now >= deadline || this.#stopping !== null) return { quiet }
+      await new Promise<void>(done => clock.after(Math.min(250, deadline - now), done))
+    }
+  }
+
+  /** Finishes what is under way, then closes everything; the audit last, so that it holds the end too. Idempotent. */
+  stop(reason: string): Promise<void> {
+    this.#stopping ??= this.#stop(reason)
+    return this.#stopping
+  }
+
+  async #stop(reason: string): Promise<void> {
+    const { deps, audit, credentials } = this.#parts
+    this.#draining = true
+    deps.log.info({ reason, in_flight: this.#inFlight.count }, 'stopping')
+    this.#watching?.close()
+    this.#listener?.lame()
+    this.#tunnels.closeAll('PST1302')
+    await this.#listener?.close(this.#current.peek().limits['drain-deadline'])
+    await this.#inFlight.drained()
+    await this.#hops.close()
+    this.#identifier.close()
+    await credentials.close()
+    await this.#control?.close()
+    await audit.close(reason)
+    await this.#opsListener?.close()
+    deps.log.info({ reason }, 'stopped')
+  }
+
+  #record(kind: 'control', detail: Readonly<Record<string, string | boolean>>): void {
+    this.#parts.audit.event({ kind, code: eventCodes[kind], time: this.#parts.deps.clock.now(), tenant: null, detail })
+  }
+
+  #finding(key: string, message: string): Finding {
+    const { read, file } = this.#parts.first.loaded
+    const offset = read.provenance.get(key)
+    return { ...configFinding(file, 'C301', message), ...(offset === undefined || offset === null ? {} : read.source.position(offset)) }
+  }
+}
+
+const cannotListen = (at: Endpoint, fault: unknown): string => {
+  const code = errorCode(fault)
+  if (code === 'EADDRINUSE') return `${formatEndpoint(at)} is in use by another process. Stop it, or write another port.`
+  return code === 'EACCES'
+    ? `${formatEndpoint(at)}: no permission. Write a port above 1023.`
+    : `cannot listen on ${formatEndpoint(at)} (${code}).`
+}

@@ -1,0 +1,164 @@
+import { allDefaults, readDocument } from './config/document.ts'
+import {
+  choice,
+  type Field,
+  flag,
+  integer,
+  list,
+  named,
+  notBuilt,
+  optional,
+  type Provenance,
+  type RecordOf,
+  record,
+  required,
+  type Shape,
+  spell,
+} from './config/shape.ts'
+import { Source } from './config/source.ts'
+import { path } from './config/values.ts'
+import { credentialsShape } from './credentials/settings.ts'
+import { gatewayShape, limitsShape, listenShape, routeShape } from './edge/settings.ts'
+import { issuersShape } from './identity/settings.ts'
+import type { Finding } from './model/finding.ts'
+import { auditSettings } from './record/settings.ts'
+import { type CassandraSettings, cassandraShape } from './store/settings.ts'
+import { upstreamShape } from './upstream/settings.ts'
+
+const policiesShape = record({
+  dir: optional(path('a folder'), 'policies', 'Folder of the policy files and their tests.'),
+  'tests-gate-reload': optional(flag, true, 'A policy whose tests fail does not come into force.'),
+  'signed-by-key-file': notBuilt('Signature over the policy folder.'),
+})
+
+const upstreamName = (name: string): string | null =>
+  /^[a-z0-9][a-z0-9-]{0,62}$/.test(name) ? null : `"${name}" is not a name; write lower-case letters, digits and "-".`
+
+/** The whole of `proxy.config.yaml`, put together from what each stage declares (contract 1). */
+export const configShape = record({
+  postern: required(choice(['config/v1']), 'Format and version of this file; the first key.'),
+  listen: required(listenShape, 'Where Postern listens.'),
+  gateway: required(gatewayShape, 'How the gateway is known.'),
+  issuers: required(issuersShape, 'OpenID providers whose tokens are accepted.'),
+  upstreams: required(named(upstreamShape, upstreamName, { max: 256 }), 'Backends by name.'),
+  routes: required(list(routeShape, { min: 1, max: 1000 }), 'Which backend answers for which host and path.'),
+  policies: optional(policiesShape, allDefaults(policiesShape), 'Where the policies are.'),
+  cassandra: optional<CassandraSettings | null>(
+    cassandraShape,
+    null,
+    'The cluster and the manager role. Needed by credentials.provider cassandra.',
+  ),
+  credentials: optional(credentialsShape, null, 'Where Cassandra credentials come from. Without it no policy may name a role.', {
+    restart: true,
+  }),
+  audit: required(auditSettings, 'The tamper-evident record.'),
+  limits: optional(limitsShape, allDefaults(limitsShape), 'Bounds.'),
+  workers: optional(integer(1, 1), 1, 'Processes on one port. More than one is not built yet.', { restart: true }),
+  state: optional<string | null>(path('a folder'), null, 'Control socket and caches. Default: $XDG_STATE_HOME/postern.', { restart: true }),
+})
+
+export type Config = RecordOf<typeof configShape.fields>
+
+export interface ReadConfig {
+  readonly bytes: Buffer
+  readonly config: Config | null
+  readonly source: Source
+  readonly provenance: Provenance
+}
+
+/** Reads the text of the configuration and checks what concerns more than one key. Files that it names are not opened here. */
+export const readConfig = (file: string, bytes: Buffer): ReadConfig => {
+  const source = new Source(file, bytes, 'C')
+  const { value, provenance } = readDocument(source, configShape)
+  const first = source.root?.kind === 'map' ? source.root.entries[0] : undefined
+  if (first && first.key !== 'postern') source.error(first.keyOffset, 202, 'the first key must be "postern: config/v1".')
+  if (value !== null) crossCheck(value, source, provenance)
+  return { bytes, config: source.ok ? value : null, source, provenance }
+}
+
+const crossCheck = (config: Config, source: Source, provenance: Provenance): void => {
+  const at = (key: string): number => provenance.get(key) ?? 0
+  if (config.gateway.proof.includes('shared-secret') && config.gateway['secret-files'].length === 0)
+    source.error(
+      at('gateway.proof'),
+      202,
+      'shared-secret needs secret-files: [path]. Write at least one file with 32 random bytes or more.',
+    )
+  for (const [name, upstream] of config.upstreams)
+    if (upstream.delivery === 'header' && !upstream.url.local)
+      source.error(
+        at(`upstreams.${name}.delivery`),
+        204,
+        'delivery header sends a password in plain fields: only to a literal 127.0.0.0/8 or ::1 address, or unix:/path. Change url, or write delivery: none.',
+      )
+  const seen = new Set<string>()
+  const names = new Set<string>()
+  for (const route of config.routes) {
+    if (!config.upstreams.has(route.upstream))
+      source.error(
+        at('routes'),
+        207,
+        `route ${route.name} names the upstream "${route.upstream}", which is not defined. Known: ${[...config.upstreams.keys()].join(', ')}.`,
+      )
+    const place = `${route.host}${route.prefix}`
+    if (seen.has(place) || names.has(route.name))
+      source.error(at('routes'), 205, `route ${route.name} stands twice (by name, or by host and prefix). Remove one.`)
+    seen.add(place)
+    names.add(route.name)
+  }
+  if (config.credentials?.provider === 'cassandra' && config.cassandra === null)
+    source.error(at('credentials'), 202, 'provider cassandra needs the section cassandra: with contact-points and the manager role.')
+}
+
+export interface Shown {
+  readonly key: string
+  readonly value: unknown
+  /** `file:line:col`, or `default`. */
+  readonly from: string
+  readonly restart: boolean
+}
+
+/** Effective values, each with where it came from and whether changing it needs a restart. The file holds paths only, so nothing needs hiding. */
+export const showConfig = (read: ReadConfig): Shown[] => {
+  if (read.config === null) return []
+  const rows: Shown[] = []
+  const from = (key: string): string => {
+    const offset = read.provenance.get(key)
+    if (offset === undefined || offset === null) return 'default'
+    const { line, column } = read.source.position(offset)
+    return `${read.source.file}:${line}:${column}`
+  }
+  const visit = (fields: Fields, values: Record<string, unknown>, prefix: string, restart: boolean): void => {
+    for (const [key, field] of Object.entries(fields)) {
+      if (isNotBuilt(field)) continue
+      const name = prefix + key
+      const inner = (field.shape as { readonly fields?: Fields }).fields
+      const value = values[key]
+      if (inner && typeof value === 'object' && value !== null)
+        visit(inner, value as Record<string, unknown>, `${name}.`, restart || field.restart)
+      else rows.push({ key: name, value: spell(field.shape, value), from: from(name), restart: restart || field.restart })
+    }
+  }
+  visit(configShape.fields, read.config as Record<string, unknown>, '', false)
+  return rows
+}
+
+type Fields = Readonly<Record<string, Field<unknown>>>
+const isNotBuilt = (field: Field<unknown>): boolean => 'not' in (field.shape as Shape<unknown>).schema
+
+/** Keys whose new value waits for a restart. */
+export const needingRestart = (before: ReadConfig, after: ReadConfig): string[] => {
+  const old = new Map(showConfig(before).map(row => [row.key, JSON.stringify(row.value)]))
+  return showConfig(after)
+    .filter(row => row.restart && old.get(row.key) !== JSON.stringify(row.value))
+    .map(row => row.key)
+}
+
+export const configFinding = (file: string, code: string, message: string): Finding => ({
+  file,
+  line: 0,
+  column: 0,
+  severity: 'error',
+  code,
+  message,
+})

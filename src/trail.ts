@@ -1,0 +1,135 @@
+import type { Incoming } from './edge/listen.ts'
+import type { ExchangeEntry } from './model/audit.ts'
+import type { Credential } from './model/credential.ts'
+import type { Decision } from './model/decision.ts'
+import type { Clock } from './model/deps.ts'
+import type { Origin, Outgoing, Settled } from './model/exchange.ts'
+import type { Identity } from './model/identity.ts'
+import { type ProblemCode, problems, type Refusal } from './model/problem.ts'
+
+/** What one exchange learns on its way, local to the pipeline: stages never see it. */
+export class Trail {
+  readonly time: number
+  origin: Origin | null = null
+  identity: Identity | null = null
+  decision: Decision | null = null
+  upstream: string | null = null
+  credential: Credential | null = null
+  requestBytes = 0
+  status = 0
+  readonly #incoming: Incoming
+  readonly #clock: Clock
+  readonly #started: number
+  #refusal: Refusal | null = null
+  #upstreamStatus: number | null = null
+  #upstreamMs: number | null = null
+  #endedBy: ProblemCode | null = null
+
+  constructor(clock: Clock, incoming: Incoming) {
+    this.#clock = clock
+    this.#incoming = incoming
+    this.time = clock.now()
+    this.#started = clock.monotonic()
+  }
+
+  received(bytes: number): void {
+    this.requestBytes = bytes
+  }
+
+  answered(status: number): void {
+    this.#upstreamStatus = status
+    this.#upstreamMs = this.#elapsed()
+  }
+
+  refuse(refusal: Refusal, outgoing: Outgoing): Outgoing {
+    this.#refusal = refusal
+    return outgoing
+  }
+
+  /** A stream that was let through and then ended, by a peer or by Postern. */
+  streamEnded(end: { readonly status: number | null; readonly code: ProblemCode | null }): void {
+    this.#upstreamStatus = end.status
+    this.status ||= end.status ?? 0
+    this.#endedBy = end.code
+  }
+
+  #elapsed(): number {
+    return Math.round((this.#clock.monotonic() - this.#started) * 1000) / 1000
+  }
+
+  entry(settled: Settled): ExchangeEntry {
+    const { origin, identity, decision } = this
+    const { raw } = this.#incoming
+    return {
+      kind: 'exchange',
+      code: this.#refusal?.code ?? this.#endedBy ?? 'PST2001',
+      time: this.time,
+      tenant: decision === null ? null : decision.effect === 'allow' ? decision.permit.tenant : decision.tenant,
+      issuer: identity?.issuer ?? null,
+      subject: identity?.subject ?? null,
+      agents: identity?.agents ?? [],
+      proof: origin?.proof ?? null,
+      gatewayRequestId: origin?.gatewayRequestId ?? null,
+      requestId: this.#incoming.id,
+      method: origin?.method ?? raw.method ?? '',
+      host: origin?.host ?? '',
+      route: origin?.route?.name ?? null,
+      path: origin?.target.path ?? raw.url ?? '',
+      clientIp: origin?.clientIp ?? null,
+      userAgent: origin?.userAgent ?? '',
+      requestBytes: this.requestBytes,
+      effect: decision?.effect ?? 'deny',
+      rule: decision === null ? '' : decision.effect === 'allow' ? decision.permit.rule : decision.reason,
+      reason: this.#reason(),
+      policyDigest: decision === null ? null : decision.effect === 'allow' ? decision.permit.policyDigest : decision.policyDigest,
+      credentialRole: this.credential?.role ?? null,
+      credentialGeneration: this.credential?.generation ?? null,
+      upstream: this.upstream,
+      upstreamStatus: this.#upstreamStatus,
+      upstreamMs: this.#upstreamMs,
+      status: this.status,
+      responseBytes: settled.bytes,
+      ms: this.#elapsed(),
+      aborted: settled.aborted,
+    }
+  }
+
+  #reason(): string {
+    if (this.#refusal === null) return this.#endedBy === null ? '' : problems[this.#endedBy].reason
+    return this.#refusal.detail === '' ? this.#refusal.row.reason : `${this.#refusal.row.reason}: ${this.#refusal.detail}`
+  }
+}
+
+/** A request that the parser refused: there is no head, only that somebody sent something. */
+export const malformedEntry = (time: number, refusal: Refusal, requestId: string, clientIp: string | null): ExchangeEntry => ({
+  kind: 'exchange',
+  code: refusal.code,
+  time,
+  tenant: null,
+  issuer: null,
+  subject: null,
+  agents: [],
+  proof: null,
+  gatewayRequestId: null,
+  requestId,
+  method: '',
+  host: '',
+  route: null,
+  path: '',
+  clientIp,
+  userAgent: '',
+  requestBytes: 0,
+  effect: 'deny',
+  rule: '',
+  reason: refusal.row.reason,
+  policyDigest: null,
+  credentialRole: null,
+  credentialGeneration: null,
+  upstream: null,
+  upstreamStatus: null,
+  upstreamMs: null,
+  status: refusal.row.status,
+  responseBytes: 0,
+  ms: 0,
+  aborted: false,
+})

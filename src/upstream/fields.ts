@@ -1,0 +1,39 @@
+import type { Origin } from '../model/exchange.ts'
+import type { Identity } from '../model/identity.ts'
+import type { Permit } from '../model/permit.ts'
+import type { Upload } from './hop.ts'
+import type { UpstreamSettings } from './settings.ts'
+
+/**
+ * The complete fields of the request upstream: what the edge left, then what only Postern may say (contract 4). Ours come last and after
+ * hop-by-hop removal, so that no `Connection` nomination reaches them. `credential` is what the delivery adds.
+ */
+export const upstreamFields = (
+  permit: Permit,
+  origin: Origin,
+  identity: Identity,
+  settings: UpstreamSettings,
+  upload: Pick<Upload, 'stream' | 'length'>,
+  credential: readonly string[],
+): string[] => {
+  const fields = [...origin.headers]
+  if (settings.host === 'original') fields.push('host', origin.host)
+  if (origin.clientIp !== null) fields.push('x-forwarded-for', origin.clientIp.includes(':') ? `[${origin.clientIp}]` : origin.clientIp)
+  fields.push('x-forwarded-proto', origin.scheme, 'x-forwarded-host', origin.host, 'via', '1.1 postern')
+  fields.push('x-postern-tenant', permit.tenant, 'x-postern-subject', percentEncoded(identity.subject))
+  fields.push('x-postern-request-id', origin.id, 'x-postern-deadline-ms', String(settings.deadline))
+  if (settings['forward-authorization'] && origin.authorization !== null) fields.push('authorization', origin.authorization)
+  if (upload.stream !== null && upload.length !== null) fields.push('content-length', String(upload.length))
+  for (const field of credential) fields.push(field)
+  return fields
+}
+
+/** A subject is any text the provider chose; in a field it is percent-encoded UTF-8, so it cannot end a line or change its meaning. */
+const percentEncoded = (text: string): string => {
+  for (let i = 0; i < text.length; i++) {
+    const c = text.charCodeAt(i)
+    const plain = (c >= 0x61 && c <= 0x7a) || (c >= 0x41 && c <= 0x5a) || (c >= 0x30 && c <= 0x39) || c === 0x2d || c === 0x2e || c === 0x5f
+    if (!plain) return encodeURIComponent(text.toWellFormed())
+  }
+  return text
+}

@@ -1,0 +1,80 @@
+import { type Endpoint, formatEndpoint } from './config/values.ts'
+import type { IssuerStatus } from './identity/identify.ts'
+import type { CredentialStatus } from './model/credential.ts'
+import type { Clock } from './model/deps.ts'
+import type { Finding } from './model/finding.ts'
+import type { AuditStatus } from './record/host.ts'
+import type { MetricSources } from './record/metrics.ts'
+import type { Snapshot } from './snapshot.ts'
+import { version } from './version.ts'
+
+/** What a running process lets others look at. */
+export interface Views {
+  readonly clock: Clock
+  readonly startedAt: number
+  readonly audit: () => AuditStatus
+  readonly credentials: () => readonly CredentialStatus[]
+  readonly issuers: () => readonly IssuerStatus[]
+  readonly tokenCache: () => { readonly entries: number; readonly bytes: number }
+  readonly snapshot: () => Snapshot
+  /** What the last reload refused. */
+  readonly refused: () => readonly Finding[]
+  readonly inFlight: () => number
+  readonly streams: () => number
+  /** Null before the proxy listens. */
+  readonly listening: () => { readonly proxy: Endpoint; readonly ops: Endpoint } | null
+  readonly draining: () => boolean
+}
+
+/**
+ * `/readyz`: draining, and an audit that cannot be written, are this replica's own. A provider or a cluster that is down is shared by all
+ * replicas: unready, they would all go at once, so it is detail and a metric.
+ */
+export const readiness = (views: Views): { readonly ready: boolean; readonly detail: object } => {
+  const audit = views.audit()
+  const ready = views.listening() !== null && !views.draining() && audit.ready
+  const detail = {
+    ready,
+    draining: views.draining(),
+    audit: { ready: audit.ready, fault: audit.fault },
+    issuers: views.issuers(),
+    credentials: views.credentials(),
+    tenants: views.snapshot().policy.tenants,
+  }
+  return { ready, detail }
+}
+
+/** `postern status`. */
+export const statusOf = (views: Views): object => {
+  const snapshot = views.snapshot()
+  const audit = views.audit()
+  const at = views.listening()
+  return {
+    version,
+    uptime_seconds: Math.round((views.clock.now() - views.startedAt) / 1000),
+    proxy: at && formatEndpoint(at.proxy),
+    ops: at && formatEndpoint(at.ops),
+    ...readiness(views).detail,
+    proof: snapshot.gateway.proof,
+    snapshot: snapshot.digest,
+    configuration: { file: snapshot.loaded.file, digest: snapshot.loaded.digest },
+    refused_on_disk: views.refused(),
+    in_flight: views.inFlight(),
+    streams: views.streams(),
+    audit: { ...audit, records: Object.fromEntries(audit.records) },
+  }
+}
+
+/** What a scrape asks for. */
+export const metricSources = (views: Views): MetricSources => ({
+  audit: views.audit,
+  policies: () => views.snapshot().policy.tenants,
+  credentials: views.credentials,
+  keys: () =>
+    views
+      .issuers()
+      .map(({ issuer, ageSeconds }) => ({ issuer, fetchedAt: ageSeconds === null ? null : views.clock.now() - ageSeconds * 1000 })),
+  tokenCache: views.tokenCache,
+  inFlight: views.inFlight,
+  directTraffic: () => views.snapshot().gateway.proof === 'none-accept-direct-traffic',
+})

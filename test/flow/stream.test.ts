@@ -1,0 +1,138 @@
+import { createHash } from 'node:crypto'
+import { writeFile } from 'node:fs/promises'
+import { createServer, type IncomingMessage, request, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import type { Duplex } from 'node:stream'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type DemoProvider, startProvider } from '../../deploy/demo/provider.ts'
+import { gatewaySecret, type Recorder, sendRaw, startPostern, startRecorder, type TestPostern, tenantPolicy } from '../support/postern.ts'
+
+let provider: DemoProvider
+let echo: Server
+let plain: Recorder
+let postern: TestPostern
+let upgradesSeen: IncomingMessage[] = []
+
+/** Answers the handshake of RFC 6455 and sends every byte back. */
+const startEcho = async (): Promise<Server> => {
+  const server = createServer((_req, res) => res.writeHead(426).end('upgrade'))
+  server.on('upgrade', (req, socket) => {
+    upgradesSeen.push(req)
+    const accept = createHash('sha1').update(`${req.headers['sec-websocket-key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64')
+    socket.write(
+      `HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\nsec-websocket-accept: ${accept}\r\nx-postern-tenant: evil\r\n\r\n`,
+    )
+    socket.on('error', () => socket.destroy())
+    socket.pipe(socket)
+  })
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  return server
+}
+
+beforeAll(async () => {
+  provider = await startProvider({ port: 0, users: { ann: { claims: { tenant: 'acme', groups: ['staff'] } } } })
+  echo = await startEcho()
+  plain = await startRecorder()
+  postern = await startPostern({ issuer: provider.issuer, upstreamPort: (echo.address() as AddressInfo).port })
+})
+afterAll(async () => {
+  await postern.stop()
+  echo.closeAllConnections()
+  echo.close()
+  await plain.close()
+  await provider.stop()
+})
+
+const fields = (token: string | null): Record<string, string> => ({
+  'x-postern-gateway-proof': gatewaySecret,
+  'x-postern-host': 'acme.test',
+  connection: 'Upgrade',
+  upgrade: 'websocket',
+  'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==',
+  'sec-websocket-version': '13',
+  'x-postern-subject': 'root',
+  ...(token === null ? {} : { authorization: `Bearer ${token}` }),
+})
+
+interface Opened {
+  readonly status: number
+  readonly headers: IncomingMessage['headers']
+  readonly socket: Duplex | null
+}
+
+const open = (token: string | null, path = '/v1/ws'): Promise<Opened> =>
+  new Promise((resolve, reject) => {
+    const req = request({ host: '127.0.0.1', port: postern.port, path, headers: fields(token), agent: false })
+    req.on('upgrade', (res, socket) => resolve({ status: 101, headers: res.headers, socket }))
+    req.on('response', res => {
+      res.resume()
+      resolve({ status: res.statusCode ?? 0, headers: res.headers, socket: null })
+    })
+    req.on('error', reject)
+    req.end()
+  })
+
+const closed = (socket: Duplex | null): Promise<void> =>
+  new Promise(resolve => {
+    if (socket === null || socket.destroyed) resolve()
+    else {
+      socket.on('error', () => undefined)
+      socket.resume()
+      socket.once('close', () => resolve())
+    }
+  })
+
+const echoed = (socket: Duplex | null, text: string): Promise<string> =>
+  new Promise(resolve => {
+    socket?.once('data', (chunk: Buffer) => resolve(chunk.toString()))
+    socket?.write(text)
+  })
+
+const streamRecord = () => postern.records().findLast(record => JSON.stringify(record['request'] ?? {}).includes('/v1/ws'))
+
+describe('a WebSocket', () => {
+  it('passes the whole gate, and then bytes pass both ways', async () => {
+    upgradesSeen = []
+    const { status, headers, socket } = await open(await provider.token('ann'))
+    expect(status).toBe(101)
+    expect(headers).not.toHaveProperty('x-postern-tenant')
+    expect(await echoed(socket, 'hello')).toBe('hello')
+    expect(upgradesSeen[0]?.headers).toMatchObject({ 'x-postern-tenant': 'acme', 'x-postern-subject': 'ann', upgrade: 'websocket' })
+    expect(upgradesSeen[0]?.headers).not.toHaveProperty('authorization')
+    socket?.destroy()
+    await expect.poll(streamRecord, { timeout: 5000 }).toMatchObject({ code: 'PST2001', response: { status: 101 } })
+  })
+
+  it('without a token gets 401, with a foreign path 404, and no backend sees it', async () => {
+    upgradesSeen = []
+    expect((await open(null)).status).toBe(401)
+    expect((await open(await provider.token('ann'), '/nowhere')).status).toBe(404)
+    expect(upgradesSeen).toEqual([])
+  })
+
+  it('ends when its token ends, with the reason on record', async () => {
+    const { socket } = await open(await provider.token('ann', { ttl: 2 }))
+    await closed(socket)
+    await expect.poll(streamRecord, { timeout: 5000 }).toMatchObject({ code: 'PST3007' })
+  })
+
+  it('ends within 5 s of a change of policy, with the reason on record', async () => {
+    const { socket } = await open(await provider.token('ann'))
+    expect(await echoed(socket, 'hello')).toBe('hello')
+    const policy = tenantPolicy('acme', provider.issuer, '  - { allow: staff-read, why: Read only now., who: staff, to: GET /v1/** }')
+    await writeFile(join(postern.dir, 'policies/acme.policy.yaml'), policy)
+    await closed(socket)
+    await expect.poll(streamRecord, { timeout: 5000 }).toMatchObject({ code: 'PST2105' })
+  })
+
+  it('to a backend that is gone gets 502', async () => {
+    const port = plain.port
+    const alone = await startPostern({ issuer: provider.issuer, upstreamPort: port })
+    await plain.close()
+    const head = Object.entries(fields(await provider.token('ann'))).map(([name, value]) => `${name}: ${value}`)
+    const text = await sendRaw(alone.port, `GET /v1/ws HTTP/1.1\r\nhost: acme.test\r\n${head.join('\r\n')}\r\n\r\n`)
+    expect(text).toMatch(/^HTTP\/1\.1 502 /)
+    await alone.stop()
+  })
+})
