@@ -54,23 +54,20 @@ export const openCredentials = async (
   return opened.provider satisfies CredentialProvider
 }
 
-/** A key file that cannot be read is told at the start, with its key, and not first by the request that needs it. */
-const unreadable = async (loaded: LoadedConfig, base: string): Promise<Finding[]> => {
-  const { cassandra } = loaded.config
+/** A file that cannot be read is told at the start, with its key, and not first by the request that needs it. */
+const unreadable = async ({ file, read, config: { cassandra } }: LoadedConfig, base: string): Promise<Finding[]> => {
+  if (cassandra === null) return []
+  const files = {
+    'username-file': cassandra['username-file'],
+    'password-file': cassandra['password-file'],
+    'tls.ca-file': cassandra.tls?.['ca-file'],
+  }
   const found: Finding[] = []
-  for (const key of ['username-file', 'password-file'] as const) {
-    const path = cassandra?.[key]
+  for (const [key, path] of Object.entries(files)) {
     if (path === undefined) continue
     await readFile(resolve(base, path)).catch((fault: unknown) => {
-      const position = loaded.read.source.position(loaded.read.provenance.get(`cassandra.${key}`) ?? 0)
-      found.push({
-        ...configFinding(
-          loaded.file,
-          'C207',
-          `${path} cannot be read (${errorCode(fault)}). Paths are relative to the configuration file.`,
-        ),
-        ...position,
-      })
+      const message = `${path} cannot be read (${errorCode(fault)}). Paths are relative to the configuration file.`
+      found.push({ ...configFinding(file, 'C207', message), ...read.source.position(read.provenance.get(`cassandra.${key}`) ?? 0) })
     })
   }
   return found

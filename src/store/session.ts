@@ -160,7 +160,9 @@ const codeOf = (error: unknown): number | null => {
   return isRecord(error['additionalInfo']) ? codeOf(error['additionalInfo']) : null
 }
 
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+/** The driver puts a dump with a stack trace into some messages; a log line and a probe get its first line. */
+const messageOf = (error: unknown): string =>
+  (error instanceof Error ? error.message : String(error)).split('\n', 1)[0]?.slice(0, 300) ?? ''
 const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null
 
 const within = async <T>(deps: SessionDeps, ms: number, work: Promise<T>): Promise<T> => {
