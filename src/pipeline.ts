@@ -83,7 +83,10 @@ const decideAndSend = async (stages: Stages, snapshot: Snapshot, incoming: Incom
 
   const known = stages.identify(origin.authorization)
   const identity = known instanceof Promise ? await known : known
-  if (identity instanceof Refusal) return identity
+  if (identity instanceof Refusal) {
+    trail.tenantOfHost = snapshot.policy.tenantOfHost(origin.host)
+    return identity
+  }
   trail.identity = identity
 
   const decision = snapshot.policy.decide({ origin, identity, now: trail.time })

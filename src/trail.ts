@@ -13,6 +13,8 @@ export class Trail {
   origin: Origin | null = null
   identity: Identity | null = null
   decision: Decision | null = null
+  /** Whose host was asked, where no decision names a tenant. */
+  tenantOfHost: string | null = null
   upstream: string | null = null
   credential: Credential | null = null
   requestBytes = 0
@@ -64,7 +66,7 @@ export class Trail {
       kind: 'exchange',
       code: this.#refusal?.code ?? this.#endedBy ?? 'PST2001',
       time: this.time,
-      tenant: decision === null ? null : decision.effect === 'allow' ? decision.permit.tenant : decision.tenant,
+      tenant: decision === null ? this.tenantOfHost : decision.effect === 'allow' ? decision.permit.tenant : decision.tenant,
       issuer: identity?.issuer ?? null,
       subject: identity?.subject ?? null,
       agents: identity?.agents ?? [],
@@ -82,6 +84,7 @@ export class Trail {
       rule: decision === null ? '' : decision.effect === 'allow' ? decision.permit.rule : decision.reason,
       reason: this.#reason(),
       policyDigest: decision === null ? null : decision.effect === 'allow' ? decision.permit.policyDigest : decision.policyDigest,
+      inDoubt: decision?.effect === 'deny' && decision.inDoubt,
       credentialRole: this.credential?.role ?? null,
       credentialGeneration: this.credential?.generation ?? null,
       upstream: this.upstream,
@@ -123,6 +126,7 @@ export const malformedEntry = (time: number, refusal: Refusal, requestId: string
   rule: '',
   reason: refusal.row.reason,
   policyDigest: null,
+  inDoubt: false,
   credentialRole: null,
   credentialGeneration: null,
   upstream: null,

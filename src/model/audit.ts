@@ -25,6 +25,8 @@ export interface ExchangeEntry {
   /** The problem's kebab word and detail, or empty. */
   readonly reason: string
   readonly policyDigest: string | null
+  /** The deny matched only because a condition could not be evaluated. */
+  readonly inDoubt: boolean
   readonly credentialRole: string | null
   readonly credentialGeneration: number | null
   readonly upstream: string | null

@@ -25,6 +25,8 @@ export interface Metrics {
   exchange(route: string | null, method: string, status: number, ms: number): void
   decision(tenant: string | null, effect: 'allow' | 'deny', rule: string, mode: 'enforce' | 'shadow'): void
   refusal(code: ProblemCode): void
+  /** A deny that matched because it could not be evaluated. */
+  policyError(tenant: string | null, rule: string): void
   /** `issuer`: a configured one, or null. */
   token(issuer: string | null, result: string): void
   proof(kind: string, result: 'passed' | 'missing' | 'wrong'): void
@@ -61,6 +63,12 @@ export const createMetrics = ({ version, clock, sources, runtime }: MetricsOptio
   registry.registerMetric(new OwnHistogram(exchanges))
   const decisions = counter('postern_decisions_total', 'Decisions.', ['tenant', 'effect', 'rule', 'mode'], [names, 2, names, 2])
   const refusals = counter('postern_refusals_total', 'Requests that Postern itself answered.', ['code', 'reason'], [names, 1])
+  const errors = counter(
+    'postern_policy_errors_total',
+    'Denies that matched because they could not be evaluated.',
+    ['tenant', 'rule'],
+    [names, names],
+  )
   const tokens = counter('postern_token_validation_total', 'Tokens looked at.', ['issuer', 'result'], [words, words])
   const proofs = counter('postern_gateway_proof_total', 'Requests by their proof of the gateway.', ['kind', 'result'], [8, 8])
   const upstreams = counter('postern_upstream_requests_total', 'Requests sent on.', ['upstream', 'result'], [names, words])
@@ -71,6 +79,7 @@ export const createMetrics = ({ version, clock, sources, runtime }: MetricsOptio
     exchange: (route, method, status, ms) => exchanges.at(route ?? none, method, status).observe(ms / 1000),
     decision: (tenant, effect, rule, mode) => void decisions.at(tenant ?? none, effect, rule, mode).n++,
     refusal: code => void refusals.at(code, problems[code].reason).n++,
+    policyError: (tenant, rule) => void errors.at(tenant ?? none, rule).n++,
     token: (issuer, result) => void tokens.at(issuer ?? none, result).n++,
     proof: (kind, result) => void proofs.at(kind, result).n++,
     upstream: (name, result) => void upstreams.at(name, result).n++,

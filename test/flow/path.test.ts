@@ -1,7 +1,7 @@
 import { get } from 'node:http'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { type DemoProvider, type DemoUser, startProvider } from '../../deploy/demo/provider.ts'
-import { gatewaySecret, type Recorder, sendRaw, startPostern, startRecorder, type TestPostern } from '../support/postern.ts'
+import { gatewaySecret, type Recorder, sendRaw, startPostern, startRecorder, type TestPostern, tenantPolicy } from '../support/postern.ts'
 
 const staff = (tenant: string) => ({ claims: { tenant, groups: ['staff'] } })
 const users: Readonly<Record<string, DemoUser>> = {
@@ -38,6 +38,17 @@ const recordOf = (reply: { readonly headers: Readonly<Record<string, unknown>> }
     () => postern.records().find(record => JSON.stringify(record['request'] ?? {}).includes(String(reply.headers['x-postern-request-id']))),
     { timeout: 5000 },
   )
+
+const ask = (path: string, method = 'GET', port = postern.opsPort): Promise<{ status: number; body: string }> =>
+  new Promise((resolve, reject) => {
+    get({ host: '127.0.0.1', port, path, method }, res => {
+      let body = ''
+      res.on('data', (chunk: Buffer) => {
+        body += chunk.toString()
+      })
+      res.on('end', () => resolve({ status: res.statusCode ?? 0, body }))
+    }).on('error', reject)
+  })
 
 describe('a request that may pass', () => {
   it('reaches the backend once, with what only Postern may say, and is answered', async () => {
@@ -194,17 +205,6 @@ describe('a backend that fails', () => {
 })
 
 describe('the ops listener', () => {
-  const ask = (path: string, method = 'GET'): Promise<{ status: number; body: string }> =>
-    new Promise((resolve, reject) => {
-      get({ host: '127.0.0.1', port: postern.opsPort, path, method }, res => {
-        let body = ''
-        res.on('data', (chunk: Buffer) => {
-          body += chunk.toString()
-        })
-        res.on('end', () => resolve({ status: res.statusCode ?? 0, body }))
-      }).on('error', reject)
-    })
-
   it('tells alive, ready with its detail, and the metrics; nothing else, and GET only', async () => {
     expect(await ask('/livez')).toEqual({ status: 200, body: 'ok\n' })
     const ready = await ask('/readyz')
@@ -216,5 +216,30 @@ describe('the ops listener', () => {
     )
     expect((await ask('/v1/x')).status).toBe(404)
     expect((await ask('/metrics', 'POST')).status).toBe(405)
+  })
+})
+
+describe('a deny that cannot be evaluated', () => {
+  it('refuses, and both the record and a metric say that it was in doubt', async () => {
+    const rules = `  - { deny: contractors, why: Not for contractors., who: contractors, to: ANY /v1/** }
+  - { allow: staff-do-all, why: Staff may do all., who: staff, to: ANY /v1/** }`
+    const policy = tenantPolicy('acme', provider.issuer, rules)
+      .replace('groups: list<string> }', 'groups: list<string>, kind: string }')
+      .replace('who: { staff', 'who: { contractors: { claims: { kind: contractor } }, staff')
+    const doubting = await startPostern({ issuer: provider.issuer, upstreamPort: backend.port, policies: { 'acme.policy.yaml': policy } })
+    expect((await doubting.call('/v1/x', { token: ann })).status).toBe(403)
+    await expect
+      .poll(() => JSON.stringify(doubting.records()), { timeout: 5000 })
+      .toContain('"rule":"contractors","reason":"denied-by-rule: contractors"')
+    expect(JSON.stringify(doubting.records())).toContain('"in-doubt":true')
+    expect((await ask('/metrics', 'GET', doubting.opsPort)).body).toContain(
+      'postern_policy_errors_total{tenant="acme",rule="contractors"} 1',
+    )
+    await doubting.stop()
+  })
+
+  it('and an unauthenticated request names the tenant whose host it asked', async () => {
+    const reply = await postern.call('/v1/x', {})
+    await recordOf(reply).toMatchObject({ code: 'PST3001', tenant: 'acme' })
   })
 })

@@ -42,6 +42,7 @@ export const entry = (changes: Partial<ExchangeEntry> = {}): ExchangeEntry => ({
   rule: 'read-orders',
   reason: '',
   policyDigest: 'abc',
+  inDoubt: false,
   credentialRole: 'orders_read',
   credentialGeneration: 3,
   upstream: 'orders',
