@@ -1,10 +1,7 @@
 import { spawn } from 'node:child_process'
 import { mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises'
-import { homedir } from 'node:os'
 import { join } from 'node:path'
-import type { Toolchain } from './cassandra.ts'
-
-export const cassandraVersion = '5.0.8'
+import { cassandraVersion, type Toolchain } from './toolchain.ts'
 
 const pom = `<project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
@@ -14,9 +11,6 @@ const pom = `<project xmlns="http://maven.apache.org/POM/4.0.0">
   </dependency></dependencies>
 </project>
 `
-
-export const cacheFolder = (env: NodeJS.ProcessEnv): string =>
-  join(env['XDG_CACHE_HOME'] || join(env['HOME'] || homedir(), '.cache'), 'postern', `cassandra-${cassandraVersion}`)
 
 /** Absolute paths of the jars in sorted order; fetched by Maven when they are not there yet. */
 export const fetchJars = async (toolchain: Toolchain, progress: (line: string) => void): Promise<readonly string[]> => {

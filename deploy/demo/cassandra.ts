@@ -1,25 +1,14 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
-import { access, constants, mkdir, writeFile } from 'node:fs/promises'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import { delimiter, join } from 'node:path'
-import { promisify } from 'node:util'
+import { join } from 'node:path'
 import { systemClock } from '../../src/deps.ts'
 import type { CassandraSession } from '../../src/model/cassandra.ts'
 import { Secret } from '../../src/model/secret.ts'
 import { openSession } from '../../src/store/session.ts'
 import { cassandraYaml, javaArguments, logbackXml, type NodePlan } from './cassandra-flags.ts'
-import { cacheFolder, fetchJars } from './cassandra-jars.ts'
-
-export interface Toolchain {
-  readonly java: string
-  readonly mvn: string
-  /** JAVA_HOME of that java. */
-  readonly home: string
-  /** Where the jars are kept between runs. */
-  readonly cache: string
-  /** Environment of every process started here. */
-  readonly env: NodeJS.ProcessEnv
-}
+import { fetchJars } from './cassandra-jars.ts'
+import { onPath, type Toolchain } from './toolchain.ts'
 
 export interface StartOptions {
   readonly toolchain: Toolchain
@@ -42,23 +31,6 @@ export interface RunningCassandra {
   /** SIGSTOP and SIGCONT: a node that neither answers nor closes its sockets. */
   pause(): void
   resume(): void
-}
-
-const run = promisify(execFile)
-const neededJava = 17
-
-/** Cassandra 5.0 runs on Java 17 only (24 and later removed what it needs), so another version is as good as none, and is named. */
-export const findToolchain = async (env: NodeJS.ProcessEnv): Promise<Toolchain | { readonly missing: string }> => {
-  const java = env['JAVA_HOME'] ? join(env['JAVA_HOME'], 'bin', 'java') : await onPath('java', env)
-  if (java === null) return { missing: `JDK ${neededJava} (no java on PATH)` }
-  const said = await run(java, ['-XshowSettings:properties', '-version'], { env, timeout: 20_000 }).catch(() => null)
-  if (said === null) return { missing: `JDK ${neededJava} (${java} does not run)` }
-  const property = (name: string): string => new RegExp(`^\\s*${name} = (.*)$`, 'm').exec(said.stderr)?.[1]?.trim() ?? ''
-  const major = property('java\\.specification\\.version')
-  if (major !== String(neededJava)) return { missing: `JDK ${neededJava} (${java} is Java ${major || 'of an unknown version'})` }
-  const mvn = await onPath('mvn', env)
-  if (mvn === null) return { missing: 'Maven (no mvn on PATH)' }
-  return { java, mvn, home: property('java\\.home'), cache: cacheFolder(env), env }
 }
 
 /** One node on 127.0.0.1, ready for logins as cassandra/cassandra. The process never outlives this one. */
@@ -88,20 +60,6 @@ export const startCassandra = async (options: StartOptions): Promise<RunningCass
     pause: () => void process.kill(node.pid, 'SIGSTOP'),
     resume: () => void process.kill(node.pid, 'SIGCONT'),
   }
-}
-
-const onPath = async (name: string, env: NodeJS.ProcessEnv): Promise<string | null> => {
-  for (const folder of (env['PATH'] ?? '').split(delimiter).filter(folder => folder.startsWith('/'))) {
-    const candidate = join(folder, name)
-    if (
-      await access(candidate, constants.X_OK).then(
-        () => true,
-        () => false,
-      )
-    )
-      return candidate
-  }
-  return null
 }
 
 const mustBeFree = async (port: number): Promise<void> => {

@@ -5,7 +5,8 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestProject } from 'vitest/node'
-import { findToolchain, type RunningCassandra, startCassandra } from '../../deploy/demo/cassandra.ts'
+import { type RunningCassandra, startCassandra } from '../../deploy/demo/cassandra.ts'
+import { findToolchain } from '../../deploy/demo/toolchain.ts'
 
 declare module 'vitest' {
   interface ProvidedContext {

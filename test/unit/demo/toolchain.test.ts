@@ -2,7 +2,7 @@ import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { findToolchain } from '../../../deploy/demo/cassandra.ts'
+import { findToolchain } from '../../../deploy/demo/toolchain.ts'
 
 describe('the toolchain of the demo cluster', () => {
   let folder: string
