@@ -48,6 +48,7 @@ export const startApp = async (options: AppOptions, log: ProcessLog): Promise<Ru
   const first = createSnapshot(loaded, policies.composition.engine, null)
   const state = loaded.config.state === null ? options.defaultState : resolve(dirname(resolve(loaded.file)), loaded.config.state)
   const runtime = new Runtime({ deps, metrics, audit, credentials, first, composition: policies.composition, state })
+  live.runtime = runtime
   for (const finding of policies.findings)
     log.warn({ where: `${finding.file}:${finding.line}:${finding.column}`, problem: finding.code }, finding.message)
   const faults = await runtime.open()

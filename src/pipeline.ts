@@ -34,6 +34,7 @@ export interface Stages {
 }
 
 const unanswered: Settled = { bytes: 0, aborted: true }
+const ended: Settled = { bytes: 0, aborted: false }
 
 /**
  * One exchange, top to bottom. The only place that catches: whatever is thrown on the way to a decision is a refusal, and a fault after the
@@ -45,11 +46,9 @@ export const exchange = async (stages: Stages, incoming: Incoming): Promise<void
   let settled = unanswered
   try {
     const result = await decideAndSend(stages, lease.snapshot, incoming, trail)
-    if (result !== null) {
-      const outgoing =
-        result instanceof Refusal ? trail.refuse(result, refuse(result, incoming.id, trail.origin?.gatewayRequestId ?? null)) : result
-      settled = await answer(incoming, outgoing, trail)
-    } else settled = { bytes: 0, aborted: false }
+    const outgoing =
+      result instanceof Refusal ? trail.refuse(result, refuse(result, incoming.id, trail.origin?.gatewayRequestId ?? null)) : result
+    settled = outgoing === null ? ended : await answer(incoming, outgoing, trail)
   } catch (fault) {
     stages.log.error(
       { request: incoming.id, fault: fault instanceof Error ? (fault.stack ?? fault.message) : String(fault) },
@@ -67,6 +66,7 @@ export const exchange = async (stages: Stages, incoming: Incoming): Promise<void
 }
 
 const answer = (incoming: Incoming, outgoing: Outgoing, trail: Trail): Promise<Settled> => {
+  if (trail.clientGone) return Promise.resolve(unanswered)
   trail.status = outgoing.status
   return incoming.reply(outgoing)
 }

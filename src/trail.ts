@@ -43,6 +43,11 @@ export class Trail {
     this.#upstreamMs = this.#elapsed()
   }
 
+  /** Nobody is left to be answered. */
+  get clientGone(): boolean {
+    return this.#refusal?.code === 'PST1012'
+  }
+
   refuse(refusal: Refusal, outgoing: Outgoing): Outgoing {
     this.#refusal = refusal
     return outgoing

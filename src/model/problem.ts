@@ -35,6 +35,7 @@ export const problems = {
   PST1009: { reason: 'unknown-expectation', client: 'bad-request', status: 417, close: true },
   PST1010: { reason: 'body-too-large', client: 'too-large', status: 413, close: true },
   PST1011: { reason: 'upgrade-not-served', client: 'bad-request', status: 400, close: true },
+  PST1012: { reason: 'client-gone', client: 'bad-request', status: 400, close: true },
   PST1101: { reason: 'gateway-proof-missing', client: 'forbidden', status: 403 },
   PST1102: { reason: 'gateway-proof-wrong', client: 'forbidden', status: 403 },
   PST1103: { reason: 'gateway-header-invalid', client: 'bad-request', status: 400, close: true },

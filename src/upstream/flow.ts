@@ -42,8 +42,9 @@ export class Flow implements Body, Handler {
     if (!this.#done) this.#controller?.resume()
   }
 
+  /** The client is gone: nobody is to blame upstream. */
   cancel(): void {
-    this.abort(new Refusal('PST5002', 'cancelled'))
+    this.abort(new Refusal('PST1012'))
   }
 
   /** Gives up: before the head with `refusal` as the result, afterwards by breaking the body off. */

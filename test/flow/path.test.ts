@@ -214,6 +214,10 @@ describe('the ops listener', () => {
     expect((await ask('/metrics')).body).toMatch(
       /postern_decisions_total\{tenant="acme",effect="allow",rule="staff-do-all",mode="enforce"\} \d/,
     )
+    const metrics = (await ask('/metrics')).body
+    expect(metrics).toContain('postern_audit_ready 1')
+    expect(metrics).toMatch(/postern_policy_info\{tenant="acme",state="enforced",digest="[0-9a-f]{64}"\} 1/)
+    expect(metrics).toMatch(/postern_token_cache_entries [1-9]/)
     expect((await ask('/v1/x')).status).toBe(404)
     expect((await ask('/metrics', 'POST')).status).toBe(405)
   })

@@ -190,9 +190,10 @@ describe('a chain', () => {
 describe('stdout', () => {
   it('gets the same lines as the file', async () => {
     const stdout = new PassThrough()
-    const { audit, records } = await testAudit({ stdout, settings: { sinks: ['file', 'stdout'] } })
+    const { audit, records, clock } = await testAudit({ stdout, settings: { sinks: ['file', 'stdout'] } })
     for (let i = 0; i < 3; i++) audit.exchange(entry({ requestId: `r${i}` }))
     await audit.flush()
+    await clock.advance(20)
     const text = String(stdout.read())
     expect(
       text
