@@ -119,6 +119,8 @@ const serverOptions = (options: ListenOptions) => ({
   insecureHTTPParser: false,
   rejectNonStandardBodyWrites: true,
   joinDuplicateHeaders: false,
+  // No stream for a request without a body; Node before 25.1 ignores it.
+  optimizeEmptyRequests: true,
 })
 
 /** Draining more than this of a refused upload costs more than a new connection. */

@@ -61,13 +61,15 @@ export class Flow implements Body, Handler {
     if (this.#cancelled) controller.abort(new Error(this.#cancelled.row.reason))
   }
 
-  onResponseStart(controller: Controller, status: number): void {
+  onResponseStart(_controller: Controller, status: number, fields: Readonly<Record<string, string | readonly string[]>>): void {
     // Interim responses (RFC 9110 section 15.2) are not relayed; 101 cannot come, as no upgrade is asked for here.
     if (status < 200 || this.#answered) return
     this.#answered = true
-    const raw = controller.rawHeaders ?? []
     const headers: string[] = []
-    for (let i = 0; i < raw.length; i += 2) headers.push(latin1(raw[i]).toLowerCase(), latin1(raw[i + 1]))
+    for (const [name, value] of Object.entries(fields)) {
+      if (typeof value === 'string') headers.push(name, value)
+      else for (const one of value) headers.push(name, one)
+    }
     this.#settle({ status, headers, body: this })
   }
 
@@ -95,8 +97,6 @@ export class Flow implements Body, Handler {
     }
   }
 }
-
-const latin1 = (value: Buffer | string | undefined): string => (typeof value === 'string' ? value : (value?.toString('latin1') ?? ''))
 
 /** The documented errors of undici and of sockets, as refusals (http reference 4.1 no. 15). The detail is the code, never an address. */
 const refusalFor = (error: Error & { code?: string }): Refusal => {

@@ -4,7 +4,6 @@ declare module 'undici/lib/dispatcher/pool.js' {
   import type { Connector } from 'undici/lib/core/connect.js'
 
   export interface Controller {
-    readonly rawHeaders?: readonly (Buffer | string)[]
     abort(reason: Error): void
     pause(): void
     resume(): void
@@ -12,7 +11,8 @@ declare module 'undici/lib/dispatcher/pool.js' {
 
   export interface Handler {
     onRequestStart(controller: Controller): void
-    onResponseStart(controller: Controller, status: number): void
+    /** Names in lower case; a repeated field is a list. */
+    onResponseStart(controller: Controller, status: number, headers: Readonly<Record<string, string | readonly string[]>>): void
     onResponseData(controller: Controller, chunk: Buffer): void
     onResponseEnd(controller: Controller): void
     onResponseError(controller: Controller | null, error: Error): void

@@ -121,6 +121,13 @@ describe('a request that may pass', () => {
     expect(headers).not.toHaveProperty('x-postern-tenant')
   })
 
+  it('keeps bytes above ASCII in answer fields as they are', async () => {
+    backend.answer = (_req, res) =>
+      res.writeHead(200, { 'x-name': 'Zo\u00eb', 'content-disposition': 'attachment; filename="\u00e9.pdf"' }).end()
+    const { headers } = await postern.call('/v1/things', { token: ann })
+    expect(headers).toMatchObject({ 'x-name': 'Zo\u00eb', 'content-disposition': 'attachment; filename="\u00e9.pdf"' })
+  })
+
   it('answers HEAD, 204 and 304 without a body, and the connection goes on', async () => {
     backend.answer = (req, res) => {
       if (req.url === '/v1/204') res.writeHead(204).end()
