@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { formatDuration } from '../src/config/values.ts'
@@ -59,6 +60,10 @@ const verify = async (args: string[], io: Io): Promise<number> => {
       json: { type: 'boolean', default: false },
     },
   })
+  if (!(await stat(values.dir).catch(() => null))?.isDirectory()) {
+    io.err(`postern audit verify: ${values.dir} is no folder; --dir names the folder of the records (audit.dir).\n`)
+    return exit.usage
+  }
   const publicKey = values.key === undefined ? null : await readVerifyingKey(values.key)
   const report = await readable(values.dir, io, () =>
     verifyAudit({ dir: values.dir, second: values.second === '' ? null : values.second, publicKey, now: Date.now() }),
@@ -80,7 +85,7 @@ const readable = async (dir: string, io: Io, work: () => Promise<Report>): Promi
 }
 
 const headline = {
-  sound: 'SOUND       every record is as Postern wrote it',
+  sound: 'SOUND       every record that a checkpoint signs is as Postern wrote it',
   tampered: 'TAMPERED    the record is not as Postern wrote it',
   'cannot-tell': 'CANNOT TELL nothing wrong was found, but not everything could be checked',
 } as const
@@ -94,7 +99,10 @@ const describeReport = (report: Report, dir: string): string => {
   if (report.findings.length + report.doubts.length + report.notes.length > 0) lines.push('')
   for (const { chain, records, attested, ended } of report.chains)
     lines.push(`  ${chain}   ${records} records, ${attested} signed for${ended ? '' : ' (no end: still running, or killed)'}`)
-  lines.push('', `  ${report.records} records read, ${report.unattested} of them not yet attested by a signed checkpoint`)
+  lines.push(
+    '',
+    `  ${report.records} records read, ${report.attested} signed for; ${report.unattested} not: written since the last checkpoint, or before a kill`,
+  )
   const { checkpointAge } = report
   lines.push(
     checkpointAge === null ? '  no checkpoint' : `  last checkpoint ${formatDuration(Math.round(checkpointAge / 1000) * 1000)} ago`,

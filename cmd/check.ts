@@ -9,7 +9,7 @@ postern check [FILE...] [--policies DIR] [--config proxy.config.yaml] [--strict]
 Reads and compiles every policy and test file of the folder and prints every problem: file:line:column, code, and what to write instead.
   FILE...           print problems of these files only; all are read, for some problems only show between files
   --policies DIR    the folder (default policies)
-  --config FILE     also checks that every issuer named is one that this configuration trusts
+  --config FILE     also checks that the policies fit this configuration: issuers, audiences, hosts of routes, delivery of roles
   --strict          warnings count as errors
   --json            one JSON object: { findings, tenants }
 Exit: 0 no problem, 1 problems, 64 usage or files that cannot be read.

@@ -1,4 +1,5 @@
 import { relative, resolve, sep } from 'node:path'
+import { inconsistencies } from '../src/consistency.ts'
 import { readConfigFile } from '../src/load.ts'
 import { byPosition, type Finding, formatFinding } from '../src/model/finding.ts'
 import { type Composed, compose, type PolicyFile } from '../src/policy/compose.ts'
@@ -22,10 +23,13 @@ export interface PolicyArguments {
 export const loadPolicies = async (command: string, args: PolicyArguments, io: Io): Promise<Policies | number> => {
   const folder = await readPolicyFolder(args.dir)
   if ('error' in folder) return refuse(io, [folder.error])
-  const issuers = args.config === undefined ? null : await issuersOf(args.config)
-  if (issuers !== null && 'findings' in issuers) return refuse(io, issuers.findings)
-  const composed = compose(folder.files, null, { issuers: issuers?.issuers ?? null, testsGateReload: false, now: 0 })
-  const findings = [...folder.findings, ...composed.findings].sort(byPosition)
+  const config = args.config === undefined ? null : await readConfigFile(args.config)
+  if (config !== null && !('config' in config)) return refuse(io, config)
+  if (config?.config === null) return refuse(io, config.source.findings)
+  const issuers = config?.config.issuers.map(entry => entry.issuer) ?? null
+  const composed = compose(folder.files, null, { issuers, testsGateReload: false, now: 0 })
+  const unfit = config !== null && composed.composition !== null ? inconsistencies(config, composed.composition) : []
+  const findings = [...folder.findings, ...composed.findings, ...unfit].sort(byPosition)
   const known = new Set([...folder.files.map(file => file.name), ...findings.map(finding => finding.file)])
   const only = new Set<string>()
   for (const name of args.names) {
@@ -43,13 +47,6 @@ export const loadPolicies = async (command: string, args: PolicyArguments, io: I
 const refuse = (io: Io, findings: readonly Finding[]): number => {
   for (const finding of findings) io.err(`${plain(formatFinding(finding))}\n`)
   return exit.usage
-}
-
-/** The issuers that a configuration trusts, or what is wrong with it. The files that it names need not be here. */
-const issuersOf = async (file: string): Promise<{ readonly issuers: readonly string[] } | { readonly findings: readonly Finding[] }> => {
-  const read = await readConfigFile(file)
-  if (!('config' in read)) return { findings: read }
-  return read.config === null ? { findings: read.source.findings } : { issuers: read.config.issuers.map(entry => entry.issuer) }
 }
 
 /** What the report is about; a finding about the folder as a whole always is. */

@@ -35,6 +35,8 @@ export const run = async (args: string[], io: Io): Promise<number> => {
   const answer = (await askControl(state, 'reload', { withoutTests: values['without-tests'], why: values.why ?? '' }, 60_000)) as Answer
   if (values.json) io.out(`${JSON.stringify(answer)}\n`)
   else print(answer, io)
+  if (values['without-tests'] && answer.changed && !values.json)
+    io.err('a restart runs the tests again and would not serve a tenant whose tests fail: mend them before\n')
   return answer.refused ? exit.findings : exit.done
 }
 

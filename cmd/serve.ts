@@ -12,7 +12,8 @@ postern serve [--config proxy.config.yaml] [--strict] [--log-level info]
 
 Runs the proxy until SIGTERM or SIGINT, then finishes what is under way within limits.drain-deadline. SIGHUP reads all files again.
   --config FILE     the configuration (default proxy.config.yaml)
-  --strict          a fault in one tenant's policy ends the start; without it that tenant answers 503 and the rest are served
+  --strict          a fault in one tenant's policy, or one that does not fit the configuration, ends the start; without it that tenant
+                    answers 503 and the rest are served
   --log-level L     debug, info, warn or error (default info); JSON lines on standard error
 Exit: 0 after a drain, 64 a fault in the configuration, a key file or the platform policy, 70 a fault of the machine.
 `

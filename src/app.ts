@@ -1,6 +1,7 @@
 import { hostname } from 'node:os'
 import { dirname, resolve } from 'node:path'
 import type { Writable } from 'node:stream'
+import { inconsistencies } from './consistency.ts'
 import { openCredentials } from './credential-source.ts'
 import type { CredentialEvent } from './credentials/events.ts'
 import { createDeps } from './deps.ts'
@@ -35,7 +36,9 @@ export const startApp = async (options: AppOptions, log: ProcessLog): Promise<Ru
   if (!('config' in loaded)) return loaded
   const policies = await loadPolicies(loaded, null, { withoutTests: false, now: deps.clock.now() })
   if (policies.composition === null) return policies.findings
-  if (options.strict && policies.findings.some(finding => finding.severity === 'error')) return policies.findings
+  const unfit = inconsistencies(loaded.read, policies.composition)
+  if (options.strict && (unfit.length > 0 || policies.findings.some(finding => finding.severity === 'error')))
+    return [...policies.findings, ...unfit]
   const live: { runtime: Runtime | null } = { runtime: null }
   const metrics = createMetrics({ version, clock: deps.clock, sources: lateSources(() => live.runtime?.sources() ?? null), runtime: true })
   const audit = await startAudit(loaded, deps, options)
@@ -49,7 +52,9 @@ export const startApp = async (options: AppOptions, log: ProcessLog): Promise<Ru
   const state = loaded.config.state === null ? options.defaultState : resolve(dirname(resolve(loaded.file)), loaded.config.state)
   const runtime = new Runtime({ deps, metrics, audit, credentials, first, composition: policies.composition, state })
   live.runtime = runtime
-  for (const finding of policies.findings)
+  for (const { tenant, state } of first.policy.tenants)
+    if (state === 'unavailable') log.error({ tenant }, 'this tenant is NOT served (503) until its policy and tests are in order')
+  for (const finding of [...policies.findings, ...unfit])
     log.warn({ where: `${finding.file}:${finding.line}:${finding.column}`, problem: finding.code }, finding.message)
   const faults = await runtime.open()
   if (faults.length === 0) return runtime
@@ -81,7 +86,8 @@ const startAudit = async (loaded: LoadedConfig, deps: Deps, options: AppOptions)
       (fault: unknown) => wrong('audit.dir', fault),
     )
   } catch (fault) {
-    return wrong('audit.key-file', fault)
+    const hint = ' Make one: postern audit keygen --out FILE.'
+    return wrong('audit.key-file', new Error(`${fault instanceof Error ? fault.message : String(fault)}${hint}`))
   }
 }
 

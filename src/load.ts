@@ -69,13 +69,14 @@ class NamedFiles {
 
   async secret(path: string, index: number): Promise<Buffer> {
     const key = `gateway.secret-files`
-    const bytes = await this.#bytes(path, key)
+    // What stands there may be the secret itself, pasted: it is not repeated.
+    const bytes = await this.#bytes(path, key, `secret file ${index + 1}`)
     const secret = Buffer.from(bytes.toString('latin1').trim(), 'latin1')
     if (bytes.length > 0 && secret.length < minSecret)
       this.#wrong(
         key,
         204,
-        `secret file ${index + 1} holds ${secret.length} bytes; at least ${minSecret} random ones are needed: openssl rand -hex 32 > ${path}`,
+        `secret file ${index + 1} holds ${secret.length} bytes; at least ${minSecret} random ones are needed: openssl rand -hex 32`,
       )
     // A byte that cannot stand in a field value would make a proof that no gateway can send.
     if (secret.some(byte => byte < 0x21 || byte > 0x7e))
@@ -89,15 +90,15 @@ class NamedFiles {
     return text
   }
 
-  async #bytes(path: string, key: string): Promise<Buffer> {
+  async #bytes(path: string, key: string, shown = path): Promise<Buffer> {
     try {
       const bytes = await readFile(resolve(this.#folder, path))
-      if (bytes.length === 0) this.#wrong(key, 204, `${path} is empty.`)
-      if (bytes.length > maxFile) this.#wrong(key, 102, `${path} has ${bytes.length} bytes; at most ${maxFile} are read.`)
+      if (bytes.length === 0) this.#wrong(key, 204, `${shown} is empty.`)
+      if (bytes.length > maxFile) this.#wrong(key, 102, `${shown} has ${bytes.length} bytes; at most ${maxFile} are read.`)
       this.contents.push(bytes)
       return bytes
     } catch (fault) {
-      this.#wrong(key, 207, `${path} cannot be read (${errorCode(fault)}). Paths are relative to the configuration file.`)
+      this.#wrong(key, 207, `${shown} cannot be read (${errorCode(fault)}). Paths are relative to the configuration file.`)
       return Buffer.alloc(0)
     }
   }

@@ -92,7 +92,7 @@ const decideAndSend = async (stages: Stages, snapshot: Snapshot, incoming: Incom
   const decision = snapshot.policy.decide({ origin, identity, now: trail.time })
   trail.decision = decision
   if (decision.effect === 'deny' && (origin.route !== null || comesBeforeRoute(decision)))
-    return new Refusal(decision.code, decision.reason)
+    return new Refusal(decision.code, decision.code === 'PST2101' ? decision.reason : '')
   const plan = origin.route === null ? undefined : snapshot.upstreams.get(origin.route.upstream)
   if (decision.effect === 'deny' || plan === undefined) return new Refusal('PST1201')
   const { permit } = decision
@@ -144,7 +144,7 @@ const credentialFor = (stages: Stages, permit: Permit, plan: UpstreamPlan, trail
 const isUnavailable = (value: Credential | readonly string[] | Unavailable): value is Unavailable => 'unavailable' in value
 
 const withoutCredential = (role: string, { unavailable, detail }: Unavailable): Refusal =>
-  new Refusal(unavailable === 'credential-no-lease' ? 'PST4002' : 'PST4001', `${role}: ${detail}`, 5)
+  new Refusal(unavailable === 'credential-no-lease' ? 'PST4002' : 'PST4001', detail === '' ? role : detail, 5)
 
 const runTunnel = async (
   stages: Stages,

@@ -141,7 +141,7 @@ export class Reloader {
     const seen = JSON.stringify([findings.filter(finding => finding.severity === 'error'), newConfig])
     const fresh = seen !== this.#seen || request.by === 'control' || request.by === 'SIGHUP'
     this.#seen = seen
-    const detail = { by: request.by, without_tests: request.withoutTests, why: request.why }
+    const detail = { by: request.by, ...(request.withoutTests ? { without_tests: true, why: request.why } : {}) }
     if (newConfig !== null) this.#record('config', 'config-load', { ...detail, digest: newConfig })
     if (fresh && refusedConfig.length > 0) this.#record('config', 'config-refused', { ...detail, ...firstOf(refusedConfig) })
     if (fresh && policies.composition === null) this.#record('policy', 'policy-refused', { ...detail, ...firstOf(policies.findings) })
@@ -164,6 +164,7 @@ export class Reloader {
     audit.event({ kind, code: eventCodes[kind], time: clock.now(), tenant, detail })
     observe.counted(about, refused ? 'refused' : 'loaded')
     if (refused) log.error({ ...detail, tenant }, `${about} refused; the last good version stays in force`)
+    else if (detail['state'] === 'removed') log.warn({ ...detail, tenant }, 'tenant removed: its file is gone and its requests are refused')
     else log.info({ ...detail, tenant }, `${about} in force`)
   }
 }

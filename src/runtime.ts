@@ -13,6 +13,7 @@ import { meterExchange } from './meter.ts'
 import type { Deps } from './model/deps.ts'
 import type { Finding } from './model/finding.ts'
 import type { Refusal } from './model/problem.ts'
+import { Notices } from './notices.ts'
 import { exchange, type Stages } from './pipeline.ts'
 import type { Composition } from './policy/compose.ts'
 import { eventCodes } from './record/codes.ts'
@@ -49,6 +50,7 @@ export class Runtime {
   readonly #parts: RuntimeParts
   readonly #current: Current
   readonly #inFlight = new InFlight()
+  readonly #notices: Notices
   readonly #identifier: Identifier
   readonly #hops: Hops
   readonly #tunnels: Tunnels
@@ -66,6 +68,7 @@ export class Runtime {
     const { deps, metrics, audit, first } = parts
     this.#parts = parts
     this.#current = createCurrent(first)
+    this.#notices = new Notices(deps.log)
     this.#identifier = createIdentifier(deps, { validated: (issuer, result) => metrics.token(issuer === '' ? null : issuer, result) })
     this.#hops = createHops(deps.clock)
     this.#tunnels = createTunnels(deps, this.#hops.isSafeHop)
@@ -141,7 +144,10 @@ export class Runtime {
       inFlight: this.#inFlight,
       identify: this.#identifier.identify,
       audit,
-      meter: entry => meterExchange(metrics, entry),
+      meter: entry => {
+        meterExchange(metrics, entry)
+        this.#notices.upstream(entry)
+      },
       credential: role => credentials.current(role),
       deliver: this.#hops.deliver,
       hop: this.#hops.hop,
@@ -168,8 +174,7 @@ export class Runtime {
   }
 
   #malformed(refusal: Refusal, id: string, peer: string | undefined): void {
-    const direct = this.#current.peek().gateway.proof === 'none-accept-direct-traffic'
-    const entry = malformedEntry(this.#parts.deps.clock.now(), refusal, id, direct ? (peer ?? null) : null)
+    const entry = malformedEntry(this.#parts.deps.clock.now(), refusal, id, peer ?? null)
     this.#parts.audit.exchange(entry)
     meterExchange(this.#parts.metrics, entry)
   }
@@ -204,14 +209,15 @@ export class Runtime {
     return watchPaths(files, [resolve(base, config.policies.dir)], this.#parts.deps, changed)
   }
 
-  reload(request: ReloadRequest): Promise<ReloadResult> {
-    return this.#reloader.reload(request)
+  async reload(request: ReloadRequest): Promise<ReloadResult> {
+    this.#record('control', { act: 'reload', by: request.by, without_tests: request.withoutTests, why: request.why })
+    const result = await this.#reloader.reload(request)
+    this.#parts.deps.log.info({ by: request.by, changed: result.changed, refused: result.refused }, 'files read again, as asked')
+    return result
   }
 
   #controlReload(body: Readonly<Record<string, unknown>>): Promise<ReloadResult> {
-    const request = { by: 'control', withoutTests: body['withoutTests'] === true, why: String(body['why'] ?? '').slice(0, 1000) }
-    this.#record('control', { act: 'reload', without_tests: request.withoutTests, why: request.why })
-    return this.#reloader.reload(request)
+    return this.reload({ by: 'control', withoutTests: body['withoutTests'] === true, why: String(body['why'] ?? '').slice(0, 1000) })
   }
 
   ready(): ReturnType<typeof readiness> {
@@ -226,9 +232,12 @@ export class Runtime {
     return metricSources(this.#views)
   }
 
-  async drain(): Promise<{ readonly quiet: boolean }> {
+  async drain(): Promise<{ readonly quiet: boolean; readonly inFlight: number }> {
     const { clock } = this.#parts.deps
-    if (!this.#draining) this.#record('control', { act: 'drain' })
+    if (!this.#draining) {
+      this.#record('control', { act: 'drain' })
+      this.#parts.deps.log.info({ in_flight: this.#inFlight.count }, 'draining: unready, still serving')
+    }
     this.#draining = true
     this.#listener?.lame()
     const from = clock.monotonic()
@@ -237,7 +246,7 @@ export class Runtime {
     for (;;) {
       const now = clock.monotonic()
       const quiet = this.#inFlight.count === 0 && now - this.#lastArrival >= quietMs
-      if (quiet || now >= deadline || this.#stopping !== null) return { quiet }
+      if (quiet || now >= deadline || this.#stopping !== null) return { quiet, inFlight: this.#inFlight.count }
       await new Promise<void>(done => clock.after(Math.min(250, deadline - now), done))
     }
   }

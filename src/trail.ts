@@ -5,7 +5,7 @@ import type { Decision } from './model/decision.ts'
 import type { Clock } from './model/deps.ts'
 import type { Origin, Outgoing, Settled } from './model/exchange.ts'
 import type { Identity } from './model/identity.ts'
-import { type ProblemCode, problems, type Refusal } from './model/problem.ts'
+import { type ProblemCode, problems, Refusal } from './model/problem.ts'
 
 /** What one exchange learns on its way, local to the pipeline: stages never see it. */
 export class Trail {
@@ -67,6 +67,8 @@ export class Trail {
   entry(settled: Settled): ExchangeEntry {
     const { origin, identity, decision } = this
     const { raw } = this.#incoming
+    // Unproved: enough to look for whoever came past the gateway, and never used to decide.
+    const head = this.#incoming.head instanceof Refusal ? null : this.#incoming.head
     return {
       kind: 'exchange',
       code: this.#refusal?.code ?? this.#endedBy ?? 'PST2001',
@@ -77,13 +79,14 @@ export class Trail {
       agents: identity?.agents ?? [],
       proof: origin?.proof ?? null,
       gatewayRequestId: origin?.gatewayRequestId ?? null,
+      peer: this.#incoming.peer ?? null,
       requestId: this.#incoming.id,
       method: origin?.method ?? raw.method ?? '',
-      host: origin?.host ?? '',
+      host: origin?.host ?? head?.host ?? '',
       route: origin?.route?.name ?? null,
-      path: origin?.target.path ?? raw.url ?? '',
+      path: origin?.target.path ?? head?.target.path ?? raw.url ?? '',
       clientIp: origin?.clientIp ?? null,
-      userAgent: origin?.userAgent ?? '',
+      userAgent: origin?.userAgent ?? head?.userAgent ?? '',
       requestBytes: this.requestBytes,
       effect: decision?.effect ?? 'deny',
       rule: decision === null ? '' : decision.effect === 'allow' ? decision.permit.rule : decision.reason,
@@ -109,7 +112,7 @@ export class Trail {
 }
 
 /** A request that the parser refused: there is no head, only that somebody sent something. */
-export const malformedEntry = (time: number, refusal: Refusal, requestId: string, clientIp: string | null): ExchangeEntry => ({
+export const malformedEntry = (time: number, refusal: Refusal, requestId: string, peer: string | null): ExchangeEntry => ({
   kind: 'exchange',
   code: refusal.code,
   time,
@@ -119,12 +122,13 @@ export const malformedEntry = (time: number, refusal: Refusal, requestId: string
   agents: [],
   proof: null,
   gatewayRequestId: null,
+  peer,
   requestId,
   method: '',
   host: '',
   route: null,
   path: '',
-  clientIp,
+  clientIp: null,
   userAgent: '',
   requestBytes: 0,
   effect: 'deny',

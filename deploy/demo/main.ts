@@ -1,7 +1,7 @@
 import { relative } from 'node:path'
 import { parseArgs } from 'node:util'
 import { DemoFault } from './fault.ts'
-import { clearAudit, credentialsLine, folder, ports, root, type Stage, setUp } from './stage.ts'
+import { credentialsLine, folder, ports, root, type Stage, setUp } from './stage.ts'
 import { runTour } from './tour.ts'
 
 const help = `
@@ -14,19 +14,37 @@ Runs Postern on this machine with everything around it: an OpenID provider, a ba
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`)
 
+const optionsOf = (argv: readonly string[]) => {
+  try {
+    return parseArgs({ args: [...argv], options: { tour: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } } }).values
+  } catch {
+    process.stderr.write(`npm start: ${argv.join(' ')} is not understood.\n${help}`)
+    return null
+  }
+}
+
+/** npm does not pass a SIGTERM on: when it is gone, the demo would stay behind with everything that it started. */
+const whenParentGone = (done: () => void): void => {
+  const parent = process.ppid
+  setInterval(() => {
+    if (process.ppid !== parent) done()
+  }, 1000).unref()
+}
+
 /** The demo. Gives the exit code. */
 export const demo = async (argv: readonly string[]): Promise<number> => {
-  const { values } = parseArgs({ args: [...argv], options: { tour: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } } })
+  const values = optionsOf(argv)
+  if (values === null) return 64
   if (values.help) {
     say(help.trim())
     return 0
   }
   const ended = new Promise<number>(resolve => {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve(values.tour ? 130 : 0))
+    whenParentGone(() => resolve(130))
   })
   let stage: Stage | null = null
   try {
-    await clearAudit()
     stage = await setUp(process.env, values.tour ? { every: '5s', overlap: '2s' } : { every: '60s', overlap: '20s' }, say)
     if (values.tour) return await Promise.race([runTour(stage, say), ended])
     say(introduction(stage))

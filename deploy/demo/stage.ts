@@ -52,6 +52,7 @@ export const setUp = async (
   }
   try {
     for (const name of ['proxy', 'ops', 'backend', 'provider'] as const) await mustBeFree(ports[name], portKeys[name])
+    await clearAudit()
     await prepareFolder()
     const found = await prepareCluster(env, folder, { port: ports.cassandra, storagePort: ports.storage }, say)
     const cluster = 'missing' in found ? null : found
@@ -173,6 +174,11 @@ const untilReady = async (child: ChildProcess): Promise<void> => {
     if (child.exitCode !== null)
       throw new DemoFault(`Postern ended with ${child.exitCode}:\n${await readFile(join(folder, 'postern.log'), 'utf8')}`)
     const detail = await readiness()
+    const unserved = detail?.tenants.filter(({ state }) => state === 'unavailable').map(({ tenant }) => tenant) ?? []
+    if (unserved.length > 0)
+      throw new DemoFault(
+        `The policy of ${unserved.join(' and ')} is not served: its file or its tests are broken. "npm run -s postern -- check" and "... test" say where; "git checkout policies" undoes.`,
+      )
     if (detail?.ready && detail.credentials.every(credential => credential.state === 'current')) return
     await new Promise(resolve => setTimeout(resolve, 100))
   }
@@ -181,6 +187,7 @@ const untilReady = async (child: ChildProcess): Promise<void> => {
 
 export interface Readiness {
   readonly ready: boolean
+  readonly tenants: readonly { readonly tenant: string; readonly state: string }[]
   readonly credentials: readonly { readonly role: string; readonly generation: number; readonly state: string }[]
 }
 
@@ -196,7 +203,7 @@ export const readiness = (): Promise<Readiness | null> =>
   })
 
 /** Removes what a run leaves in the audit folders, so that a tour counts only its own records. */
-export const clearAudit = async (): Promise<void> => {
+const clearAudit = async (): Promise<void> => {
   for (const name of ['audit', 'audit-second']) await rm(join(folder, name), { recursive: true, force: true })
 }
 

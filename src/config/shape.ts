@@ -120,6 +120,9 @@ export const parsed = <T>(
   schema: { type: 'string', description: what, ...schema },
   format,
   read(node, at) {
+    // What is wrong with 27 as a duration is not that it lacks quotes.
+    const unquoted = node.kind === 'scalar' && typeof node.value === 'number' ? parse(node.text) : null
+    if (unquoted instanceof Wrong) return fail(at, node, number, unquoted.message)
     const value = text(what).read(node, at)
     if (value === bad) return bad
     const result = parse(value)
@@ -131,17 +134,12 @@ export const parsed = <T>(
 export const choice = <const T extends string>(words: readonly T[], later: readonly string[] = []): Shape<T> => ({
   schema: { enum: words },
   read(node, at) {
-    if (node.kind === 'scalar' && typeof node.value === 'string') {
-      if ((words as readonly string[]).includes(node.value)) return node.value as T
-      if (later.includes(node.value))
-        return fail(
-          at,
-          node,
-          209,
-          `"${node.value}" is part of the format, but this version does not build it yet. Write ${words.join(' or ')}.`,
-        )
-    }
-    return fail(at, node, 204, `${lastKey(at.path)} is ${describe(node)}; write ${words.join(' or ')}.`)
+    const value = node.kind === 'scalar' && typeof node.value === 'string' ? node.value : ''
+    if ((words as readonly string[]).includes(value)) return value as T
+    const known = words.join(' or ')
+    if (later.includes(value))
+      return fail(at, node, 209, `"${value}" is part of the format, but this version does not build it yet. Write ${known}.`)
+    return fail(at, node, 204, `${lastKey(at.path)} is ${describe(node)}; write ${known}.`)
   },
 })
 

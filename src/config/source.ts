@@ -101,7 +101,9 @@ export class Source {
       const found = parseAllDocuments(text, { lineCounter: this.#lines, uniqueKeys: false, prettyErrors: false, logLevel: 'silent' })
       const documents = Array.isArray(found) ? found : []
       const [document] = documents
-      for (const d of documents) for (const e of [...d.errors, ...d.warnings]) this.error(e.pos[0], 103, `YAML: ${firstLine(e.message)}`)
+      // The first alone: what follows a syntax error is mostly its echo.
+      const [broken] = documents.flatMap(d => [...d.errors, ...d.warnings]).sort((x, y) => x.pos[0] - y.pos[0])
+      if (broken) this.error(broken.pos[0], 103, syntaxMessage(broken.message))
       if (documents.length > 1)
         this.error(documents[1]?.range[0] ?? 0, 106, 'more than one document. Remove the "---" line and what follows.')
       if (this.findings.length > 0) return
@@ -174,6 +176,8 @@ interface Pair {
   readonly value: YamlNode | null
 }
 
+const syntaxMessage = (message: string): string =>
+  /\btabs?\b/i.test(message) ? 'YAML is indented with spaces; here stands a tab. Write spaces.' : `YAML: ${firstLine(message)}`
 const firstLine = (text: string): string => (text.split('\n', 1)[0] ?? '').trim()
 const longestLine = (text: string): number => text.split('\n').reduce((most, line) => Math.max(most, line.length), 0)
 

@@ -71,6 +71,8 @@ class FileProvider implements CredentialProvider {
   readonly #watched: ReturnType<typeof watchFile>
   #credentials: ReadonlyMap<string, Credential> = new Map()
   #named: readonly string[] = []
+  /** What is wrong with the file on disk; the last good content stays in use. */
+  #fault = ''
   #closed = false
 
   constructor(options: FileProviderOptions) {
@@ -98,7 +100,7 @@ class FileProvider implements CredentialProvider {
       const answer = this.current(role)
       return 'unavailable' in answer
         ? { role, generation: 0, state: 'unavailable', notAfter: 0, detail: answer.detail }
-        : { role, generation: answer.generation, state: 'current', notAfter: answer.notAfter, detail: '' }
+        : { role, generation: answer.generation, state: 'current', notAfter: answer.notAfter, detail: this.#fault }
     })
   }
 
@@ -111,6 +113,7 @@ class FileProvider implements CredentialProvider {
     const { file, observe } = this.#options
     const { value, findings } = bytes === null ? unreadable(file) : parse(file, bytes)
     if (value !== null) this.#credentials = merge(this.#credentials, value)
+    this.#fault = value === null ? `the last good credentials stay in use: ${findings[0]?.message ?? ''}` : ''
     observe({ kind: 'file', roles: this.#credentials.size, findings })
     return findings
   }

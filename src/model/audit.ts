@@ -11,6 +11,8 @@ export interface ExchangeEntry {
   readonly agents: readonly string[]
   readonly proof: string | null
   readonly gatewayRequestId: string | null
+  /** Address of the connection: the gateway's own, or of whoever came past it. Proves nothing. */
+  readonly peer: string | null
   readonly requestId: string
   readonly method: string
   readonly host: string

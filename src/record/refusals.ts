@@ -56,7 +56,7 @@ export class Refusals {
   /** Counts the entry instead of it being written, where it must; `faulty`: the spool wants nothing more. */
   takes(entry: ExchangeEntry, faulty: boolean): boolean {
     if (entry.subject !== null && entry.code !== 'PST6001') return false
-    const alone = !faulty && (entry.subject !== null || (!this.shareUsed && this.#admits(sourcePrefix(entry.clientIp))))
+    const alone = !faulty && (entry.subject !== null || (!this.shareUsed && this.#admits(sourcePrefix(entry.clientIp ?? entry.peer))))
     if (!alone) this.#fold(entry)
     return !alone
   }
@@ -98,7 +98,7 @@ export class Refusals {
 
   #fold(entry: ExchangeEntry): void {
     this.#total++
-    const prefix = sourcePrefix(entry.clientIp)
+    const prefix = sourcePrefix(entry.clientIp ?? entry.peer)
     const own = `${entry.code} ${prefix}`
     const fits = this.#folded.has(own) || this.#folded.size < mostGroups
     const before = this.#folded.get(fits ? own : others)

@@ -30,6 +30,7 @@ export const entry = (changes: Partial<ExchangeEntry> = {}): ExchangeEntry => ({
   agents: [],
   proof: 'shared-secret',
   gatewayRequestId: 'JKJaXmPLvHcESHA=',
+  peer: '10.0.0.9',
   requestId: 'r-1',
   method: 'GET',
   host: 'acme.api.example.com',

@@ -88,6 +88,19 @@ describe('postern check', () => {
     expect((await run(check, [...here(), '--config', join(dir, 'none')])).code).toBe(64)
   })
 
+  it.each([
+    ['a route whose host no policy recognises', 'host: globex.localhost, prefix', 'host: globx.localhost, prefix', 'C601'],
+    ['a role on an upstream that cannot be given one', 'delivery: header ', 'delivery: none ', 'C602'],
+    ['an audience that the issuer is not accepted for', 'audiences: [postern-demo]', 'audiences: [postern-prod]', 'C603'],
+  ])('warns of %s', async (_, from, to, code) => {
+    const config = join(dir, 'proxy.config.yaml')
+    const own = await readFile(join(import.meta.dirname, '../../../proxy.config.yaml'), 'utf8')
+    expect(own).toContain(from)
+    await writeFile(config, own.replace(from, to))
+    expect(await run(check, [...here(), '--config', config])).toMatchObject({ code: 0, out: expect.stringContaining(`warning ${code} `) })
+    expect((await run(check, [...here(), '--config', config, '--strict'])).code).toBe(1)
+  })
+
   it('prints no control characters of a file', async () => {
     await edit('globex.policy.yaml', 'who: readers', 'who: "\\e[2Jreaders"')
     expect((await run(check, here())).out).not.toMatch(/[^\P{Cc}\n]/u)

@@ -73,7 +73,7 @@ describe('postern audit verify', () => {
     const { code, out, err } = await command(...args)
     expect({ code, err }).toEqual({ code: 0, err: '' })
     expect(out).toMatch(/^SOUND/)
-    expect(out).toContain('7 records read, 0 of them not yet attested')
+    expect(out).toContain('7 records read, 7 signed for; 0 not')
   })
 
   it('exits 1 on a changed one and says where', async () => {
