@@ -90,10 +90,15 @@ const headline = {
   'cannot-tell': 'CANNOT TELL nothing wrong was found, but not everything could be checked',
 } as const
 
+/** A wrong key makes every checkpoint a finding; the first few say it all. */
+const mostShown = 10
+
 /** The report for people. */
 const describeReport = (report: Report, dir: string): string => {
   const lines: string[] = [headline[report.verdict], '']
-  for (const finding of report.findings) lines.push(`  ${finding.kind}: ${finding.message}`, `      in ${join(dir, finding.chain)}`)
+  for (const finding of report.findings.slice(0, mostShown))
+    lines.push(`  ${finding.kind}: ${finding.message}`, `      in ${join(dir, finding.chain)}`)
+  if (report.findings.length > mostShown) lines.push(`  ... and ${report.findings.length - mostShown} more (--json has all)`)
   for (const doubt of report.doubts) lines.push(`  cannot tell: ${doubt}`)
   for (const note of report.notes) lines.push(`  note: ${note}`)
   if (report.findings.length + report.doubts.length + report.notes.length > 0) lines.push('')
