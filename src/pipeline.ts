@@ -43,9 +43,14 @@ const ended: Settled = { bytes: 0, aborted: false }
 export const exchange = async (stages: Stages, incoming: Incoming): Promise<void> => {
   const trail = new Trail(stages.clock, incoming)
   const lease = stages.current.lease()
+  let under = true
+  const leave = (): void => {
+    if (under) stages.inFlight.leave()
+    under = false
+  }
   let settled = unanswered
   try {
-    const result = await decideAndSend(stages, lease.snapshot, incoming, trail)
+    const result = await decideAndSend(stages, lease.snapshot, incoming, trail, leave)
     const outgoing =
       result instanceof Refusal ? trail.refuse(result, refuse(result, incoming.id, trail.origin?.gatewayRequestId ?? null)) : result
     settled = outgoing === null ? ended : await answer(incoming, outgoing, trail)
@@ -57,7 +62,7 @@ export const exchange = async (stages: Stages, incoming: Incoming): Promise<void
     const refusal = new Refusal('PST9001')
     settled = await answer(incoming, trail.refuse(refusal, refuse(refusal, incoming.id, null)), trail).catch(() => unanswered)
   } finally {
-    stages.inFlight.leave()
+    leave()
     lease.end()
     const entry = trail.entry(settled)
     stages.audit.exchange(entry)
@@ -72,7 +77,13 @@ const answer = (incoming: Incoming, outgoing: Outgoing, trail: Trail): Promise<S
 }
 
 /** The request's path (architecture, section 4). The order is the design; each step takes what the one before it made. Null: a stream that has ended. */
-const decideAndSend = async (stages: Stages, snapshot: Snapshot, incoming: Incoming, trail: Trail): Promise<Outgoing | Refusal | null> => {
+const decideAndSend = async (
+  stages: Stages,
+  snapshot: Snapshot,
+  incoming: Incoming,
+  trail: Trail,
+  leave: () => void,
+): Promise<Outgoing | Refusal | null> => {
   const shed = stages.inFlight.enter(snapshot.limits['max-in-flight'])
   if (shed) return shed
 
@@ -107,7 +118,7 @@ const decideAndSend = async (stages: Stages, snapshot: Snapshot, incoming: Incom
   if (shown instanceof Refusal) return shown
   const fields = upstreamFields(permit, origin, identity, plan.settings, upload, shown)
 
-  if (incoming.tunnel !== null) return runTunnel(stages, permit, plan, incoming, fields, trail)
+  if (incoming.tunnel !== null) return runTunnel(stages, permit, plan, incoming, fields, trail, leave)
   incoming.proceed()
   const result = await stages.hop(plan).send(permit, origin, fields, upload, incoming.gone)
   if (result instanceof Refusal) return result
@@ -153,6 +164,7 @@ const runTunnel = async (
   incoming: Incoming,
   fields: readonly string[],
   trail: Trail,
+  leave: () => void,
 ): Promise<Outgoing | Refusal | null> => {
   const { origin, identity } = trail
   if (incoming.tunnel === null || origin === null || identity === null) return new Refusal('PST1011')
@@ -160,14 +172,13 @@ const runTunnel = async (
   const refused = (refusal: Refusal): void => {
     void answer(incoming, trail.refuse(refusal, refuse(refusal, incoming.id, origin.gatewayRequestId)), trail)
   }
-  const end = await stages.tunnels.open(permit, origin, plan, {
-    raw: incoming.raw,
-    socket,
-    head,
-    fields,
-    expiresAt: identity.expiresAt,
-    refused,
-  })
-  trail.streamEnded(end)
+  const request = { raw: incoming.raw, socket, head, fields, expiresAt: identity.expiresAt, established: leave, refused }
+  const result = await stages.tunnels.open(permit, origin, plan, request)
+  if (result instanceof Refusal) return result
+  if ('body' in result) {
+    trail.answered(result.status)
+    return oblige(permit, result, origin)
+  }
+  trail.streamEnded(result)
   return null
 }

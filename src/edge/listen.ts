@@ -66,7 +66,7 @@ export const listen = async (options: ListenOptions, handlers: Handlers, deps: D
     const head = readHead(req)
     const reply = (outgoing: Outgoing): Promise<Settled> => {
       if (res.headersSent) return cut(res)
-      const close = outgoing.close || state.lame || leavesBody(req, outgoing)
+      const close = outgoing.close || state.lame || leavesBody(req, head, outgoing)
       return sendReply(res, outgoing, { socket, close, bodyless: req.method === 'HEAD', stallMs: options.stallMs })
     }
     const proceed = (): void => void (expecting && !res.headersSent && res.writeContinue())
@@ -82,6 +82,11 @@ export const listen = async (options: ListenOptions, handlers: Handlers, deps: D
     const head = read instanceof Refusal || read.upgrade === 'websocket' ? read : new Refusal('PST1011')
     const reply = (outgoing: Outgoing): Promise<Settled> => replyRaw(socket, outgoing)
     socket.on('error', () => socket.destroy())
+    // Behind a request that is still served, the switch would overtake its answer.
+    if (pending.busy(socket))
+      return pending.after(socket, () =>
+        rejectRaw(socket, new Refusal('PST1011', 'behind another request'), newId(), req.socket.remoteAddress, handlers),
+      )
     const peer = req.socket.remoteAddress
     handlers.exchange({ id: newId(), head, peer, raw: req, proceed: nothing, reply, gone: nothing, tunnel: { socket, head: rest } })
   })
@@ -126,9 +131,10 @@ const serverOptions = (options: ListenOptions) => ({
 /** Draining more than this of a refused upload costs more than a new connection. */
 const drainable = 64 * 1024
 
-const leavesBody = (req: IncomingMessage, outgoing: Outgoing): boolean => {
-  if (req.complete || typeof outgoing.body !== 'string') return false
-  return req.headers['transfer-encoding'] !== undefined || Number(req.headers['content-length'] ?? 0) > drainable
+/** A body that is not read to its end stands before the next request: the connection ends, but for a refused upload that is quickly drained. */
+const leavesBody = (req: IncomingMessage, head: Head | Refusal, outgoing: Outgoing): boolean => {
+  if (head instanceof Refusal || head.framing.kind === 'none' || req.complete) return false
+  return typeof outgoing.body !== 'string' || head.framing.length === null || head.framing.length > drainable
 }
 
 const parserProblem = (code: string | undefined): ProblemCode =>
@@ -151,8 +157,12 @@ class PendingReplies {
     })
   }
 
+  busy(socket: Duplex): boolean {
+    return (this.#open.get(socket) ?? 0) > 0
+  }
+
   after(socket: Duplex, task: () => void): void {
-    if ((this.#open.get(socket) ?? 0) === 0) task()
+    if (!this.busy(socket)) task()
     else if (!this.#waiting.has(socket)) this.#waiting.set(socket, task)
   }
 }
@@ -166,13 +176,14 @@ const rejectRaw = (socket: Duplex, refusal: Refusal, id: string, peer: string | 
 /** A reply where Node has no response object: on an upgrade, or after a parse error. Always closes. */
 const replyRaw = (socket: Duplex, outgoing: Outgoing): Promise<Settled> =>
   new Promise(resolve => {
-    const body = typeof outgoing.body === 'string' ? outgoing.body : ''
+    const body = typeof outgoing.body === 'string' ? Buffer.from(outgoing.body) : (outgoing.body.whole ?? Buffer.alloc(0))
     let head = `HTTP/1.1 ${outgoing.status} \r\n`
-    for (let i = 0; i < outgoing.headers.length; i += 2) head += `${outgoing.headers[i]}: ${outgoing.headers[i + 1]}\r\n`
-    head += `content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n`
-    socket.once('close', () => resolve({ bytes: Buffer.byteLength(body), aborted: !socket.writableFinished }))
+    for (let i = 0; i < outgoing.headers.length; i += 2)
+      if (outgoing.headers[i] !== 'content-length') head += `${outgoing.headers[i]}: ${outgoing.headers[i + 1]}\r\n`
+    head += `content-length: ${body.length}\r\nconnection: close\r\n\r\n`
+    socket.once('close', () => resolve({ bytes: body.length, aborted: !socket.writableFinished }))
     if (!socket.writable) return void socket.destroy()
-    socket.end(head + body, () => socket.destroy())
+    socket.end(Buffer.concat([Buffer.from(head, 'latin1'), body]), () => socket.destroy())
   })
 
 const closeServer = (server: Server, deadlineMs: number): Promise<void> =>

@@ -4,6 +4,8 @@ export interface Bounds {
   readonly fetchDeadline: number
   /** How long one request waits for a fetch under way before it is answered 503. */
   readonly requestWait: number
+  /** Requests of one issuer that wait at once; the next is answered 503: tokens with made-up keys must not take every place. */
+  readonly waiting: number
   readonly refreshEvery: number
   /** Wait after the first failed fetch; doubles up to `retryMax`. */
   readonly retryMin: number
@@ -32,6 +34,7 @@ export interface Bounds {
 export const defaultBounds: Bounds = Object.freeze({
   fetchDeadline: 5_000,
   requestWait: 2_000,
+  waiting: 64,
   refreshEvery: 600_000,
   retryMin: 1_000,
   retryMax: 10_000,

@@ -28,6 +28,7 @@ export class KeyRing {
   #flight: Promise<boolean> | null = null
   #timer: { cancel(): void } | null = null
   #nextAttempt = 0
+  #waiting = 0
   #failures = 0
   #lastError: string | null = null
   #closed = false
@@ -42,7 +43,7 @@ export class KeyRing {
 
   /** The key for a token's header: at once where it is known, after a fetch where it is not. Never rejects. */
   find(kid: string | null, alg: AlgorithmName): Found | Promise<Found> {
-    return this.#current()?.pick(kid, alg) ?? this.#search(kid, alg)
+    return this.#current()?.pick(kid, alg) ?? this.#queue(kid, alg)
   }
 
   status(): { readonly keys: number; readonly ageSeconds: number | null; readonly lastError: string | null } {
@@ -64,6 +65,16 @@ export class KeyRing {
       this.#replace(null)
     }
     return this.#keys
+  }
+
+  async #queue(kid: string | null, alg: AlgorithmName): Promise<Found> {
+    if (this.#waiting >= this.#bounds.waiting) return this.#unavailable()
+    this.#waiting += 1
+    try {
+      return await this.#search(kid, alg)
+    } finally {
+      this.#waiting -= 1
+    }
   }
 
   async #search(kid: string | null, alg: AlgorithmName): Promise<Found> {

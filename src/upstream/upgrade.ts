@@ -1,7 +1,7 @@
 import type { ClientRequest, IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { Deps } from '../model/deps.ts'
-import type { Origin } from '../model/exchange.ts'
+import type { Answer, Body, Origin } from '../model/exchange.ts'
 import type { Permit } from '../model/permit.ts'
 import { type ProblemCode, Refusal } from '../model/problem.ts'
 import type { IsSafeHop, UpstreamPlan } from './hop.ts'
@@ -13,18 +13,21 @@ export interface TunnelRequest {
   readonly fields: readonly string[]
   /** Milliseconds since the epoch at which the caller's token ends, and the stream with it. */
   readonly expiresAt: number
-  /** Answers the client where the backend could not be reached; called at most once, before the socket closes. */
+  /** The backend has switched: from here on this is a stream, not a request under way. */
+  established(): void
+  /** Answers the client where the backend could not be reached; called at most once, before http-proxy ends the socket. */
   refused(refusal: Refusal): void
 }
 
-/** How a stream ended: by one of the peers (null), or by Postern for a reason. */
+/** How a stream ended: by one of the peers (null), or by Postern for a reason. `status` null: it never began. */
 export interface TunnelEnd {
   readonly status: number | null
   readonly code: ProblemCode | null
 }
 
 export interface Tunnels {
-  open(permit: Permit, origin: Origin, plan: UpstreamPlan, request: TunnelRequest): Promise<TunnelEnd>
+  /** Settles when the stream has ended; or with what the backend answered instead of switching, which is then a reply like any other. */
+  open(permit: Permit, origin: Origin, plan: UpstreamPlan, request: TunnelRequest): Promise<TunnelEnd | Answer | Refusal>
   /** Ends every open stream, within a second: what allowed it may no longer hold. */
   closeAll(code: ProblemCode): void
   readonly size: number
@@ -42,32 +45,40 @@ export const createTunnels = (deps: Pick<Deps, 'clock'>, isSafeHop: IsSafeHop): 
     },
     async open(_permit, origin, plan, request) {
       const { createProxyServer } = await import('http-proxy')
-      return new Promise(resolve => {
-        const state: { status: number | null; code: ProblemCode | null } = { status: null, code: null }
-        const end = (code: ProblemCode): void => {
-          state.code = code
-          request.socket.destroy()
-        }
-        const expiry = deps.clock.after(Math.max(0, request.expiresAt - deps.clock.now()), () => end('PST3007'))
-        request.socket.once('close', () => {
-          expiry.cancel()
-          open.delete(end)
-          resolve(state)
-        })
-        open.add(end)
-        if (request.socket.destroyed) return request.socket.emit('close')
-        const proxy = createProxyServer({
-          target: target(plan),
-          xfwd: false,
-          prependPath: false,
-          secure: true,
-          ...(plan.ca === null ? {} : { ca: plan.ca }),
-        })
-        proxy.on('proxyReqWs', outgoing => guard(outgoing, plan, isSafeHop, status => (state.status = status)))
-        proxy.ws(sanitised(request, origin) as IncomingMessage, request.socket as never, request.head, {}, () =>
-          request.refused(new Refusal('PST5001')),
-        )
+      const { socket } = request
+      if (socket.destroyed) return { status: null, code: null }
+      const { promise, resolve } = Promise.withResolvers<TunnelEnd | Answer | Refusal>()
+      const state: { status: number | null; code: ProblemCode | null } = { status: null, code: null }
+      const end = (code: ProblemCode): void => {
+        state.code = code
+        socket.destroy()
+      }
+      const expiry = deps.clock.after(Math.max(0, request.expiresAt - deps.clock.now()), () => end('PST3007'))
+      socket.once('close', () => {
+        expiry.cancel()
+        open.delete(end)
+        resolve(state)
       })
+      open.add(end)
+      const switched = (): void => {
+        state.status = 101
+        request.established()
+      }
+      const proxy = createProxyServer({
+        target: target(plan),
+        xfwd: false,
+        prependPath: false,
+        secure: true,
+        ...(plan.ca === null ? {} : { ca: plan.ca }),
+      })
+      // Without a listener http-proxy throws what a resetting client makes of its socket, and that would end the process.
+      proxy.on('error', () => socket.destroy())
+      proxy.on('proxyReqWs', outgoing => guard(outgoing, plan, deps, isSafeHop, { switched, answered: resolve }))
+      proxy.ws(sanitised(request, origin) as IncomingMessage, socket as never, request.head, {}, () => {
+        if (state.status === null) request.refused(new Refusal('PST5001'))
+        else socket.destroy()
+      })
+      return promise
     },
   }
 }
@@ -79,7 +90,9 @@ const target = (plan: UpstreamPlan): URL | { host: string; port: number; socketP
 
 /** http-proxy forwards `req.headers` as it finds them, so it is handed a view whose fields and path are the ones the gate approved. */
 const sanitised = (request: TunnelRequest, origin: Origin): object => {
-  const headers: Record<string, string | string[]> = { connection: 'Upgrade', upgrade: 'websocket' }
+  const headers: Record<string, string | string[]> = Object.create(null) as Record<string, string | string[]>
+  headers['connection'] = 'Upgrade'
+  headers['upgrade'] = 'websocket'
   for (let i = 0; i < request.fields.length; i += 2) {
     const name = request.fields[i] ?? ''
     const value = request.fields[i + 1] ?? ''
@@ -90,27 +103,63 @@ const sanitised = (request: TunnelRequest, origin: Origin): object => {
   return Object.create(request.raw, { headers: { value: headers }, url: { value: url, writable: true } })
 }
 
-/** What http-proxy does not check: the address really connected to, the protocol really switched to, and fields that only Postern may send. */
-const guard = (outgoing: ClientRequest, plan: UpstreamPlan, isSafeHop: IsSafeHop, answered: (status: number) => void): void => {
-  outgoing.setTimeout(plan.settings.deadline, () => outgoing.destroy(new Error('deadline')))
-  outgoing.prependListener('socket', socket => {
+interface Outcome {
+  switched(): void
+  answered(answer: Answer | Refusal): void
+}
+
+/** What http-proxy does not check: time, the address really connected to, the protocol really switched to, and fields that only Postern may send. */
+const guard = (
+  outgoing: ClientRequest,
+  plan: UpstreamPlan,
+  { clock }: Pick<Deps, 'clock'>,
+  isSafeHop: IsSafeHop,
+  outcome: Outcome,
+): void => {
+  const late = clock.after(plan.settings.deadline, () => outgoing.destroy(new Error('deadline')))
+  outgoing.once('close', () => late.cancel())
+  outgoing.once('socket', socket => {
+    // http-proxy would relay a plain answer unread by anybody: a client or backend that leaves in the middle would never be noticed.
+    outgoing.removeAllListeners('response')
+    outgoing.once('response', reply => gather(reply, outcome.answered))
     if (plan.settings.delivery !== 'header' || plan.settings.url.socketPath !== null) return
     socket.prependListener('connect', () => {
       if (!isSafeHop(socket.remoteAddress ?? '')) socket.destroy(new Error('the connected address is not loopback'))
     })
   })
   outgoing.prependListener('upgrade', (reply: IncomingMessage, socket: Duplex) => {
-    outgoing.setTimeout(0)
+    late.cancel()
     if (reply.headers.upgrade?.toLowerCase() !== 'websocket') socket.destroy(new Error('switched to another protocol'))
-    withoutOwn(reply)
-    answered(101)
-  })
-  outgoing.prependListener('response', (reply: IncomingMessage) => {
-    withoutOwn(reply)
-    answered(reply.statusCode ?? 502)
+    for (const name of Object.keys(reply.headers)) if (name.startsWith('x-postern-')) delete reply.headers[name]
+    outcome.switched()
   })
 }
 
-const withoutOwn = (reply: IncomingMessage): void => {
-  for (const name of Object.keys(reply.headers)) if (name.startsWith('x-postern-')) delete reply.headers[name]
+/** A backend that will not switch says why in a few words. */
+const mostOfAnAnswer = 64 * 1024
+
+const gather = (reply: IncomingMessage, answered: (answer: Answer | Refusal) => void): void => {
+  const chunks: Buffer[] = []
+  let size = 0
+  reply.on('data', (chunk: Buffer) => {
+    size += chunk.length
+    if (size > mostOfAnAnswer) reply.destroy()
+    else chunks.push(chunk)
+  })
+  reply.once('error', () => undefined)
+  reply.once('close', () => {
+    if (!reply.complete || size > mostOfAnAnswer) return answered(new Refusal('PST5002', 'no switch, and no whole answer'))
+    const headers = reply.rawHeaders.map((text, i) => (i % 2 === 0 ? text.toLowerCase() : text))
+    return answered({ status: reply.statusCode ?? 502, headers, body: whole(Buffer.concat(chunks)) })
+  })
 }
+
+const whole = (bytes: Buffer): Body => ({
+  whole: bytes,
+  open(sink) {
+    sink.write(bytes)
+    sink.end()
+  },
+  resume: () => undefined,
+  cancel: () => undefined,
+})

@@ -168,6 +168,16 @@ describe('an upload', () => {
   })
 })
 
+describe('an answer that comes before the upload has ended', () => {
+  it('ends the connection, so that the rest of the upload is never read as a request', async () => {
+    const server = createHttpServer((_req, res) => res.writeHead(200, { 'content-length': 5 }).end('early'))
+    await listening(server, 0)
+    const postern = await start(upstream(`url: "http://127.0.0.1:${(server.address() as AddressInfo).port}"`))
+    const head = `POST /v1/x HTTP/1.1\r\nhost: acme.test\r\nx-postern-host: acme.test\r\nx-postern-gateway-proof: ${gatewaySecret}\r\nauthorization: Bearer ${ann}\r\ncontent-length: 1000000\r\n\r\n`
+    expect(await sendRaw(postern.port, `${head}${'x'.repeat(100)}`)).toMatch(/^HTTP\/1\.1 200 [\s\S]*connection: close[\s\S]*early$/i)
+  })
+})
+
 describe('more than max-in-flight', () => {
   it('is refused with 503 and Retry-After while the others go on', async () => {
     const waiting: (() => void)[] = []

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { writeFile } from 'node:fs/promises'
 import { createServer, type IncomingMessage, request, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -115,6 +115,66 @@ describe('a WebSocket', () => {
     const { socket } = await open(await provider.token('ann', { ttl: 2 }))
     await closed(socket)
     await expect.poll(streamRecord, { timeout: 5000 }).toMatchObject({ code: 'PST3007' })
+  })
+
+  it('reset by its client ends nothing but itself', async () => {
+    const { socket } = await open(await provider.token('ann'))
+    expect(await echoed(socket, 'hello')).toBe('hello')
+    ;(socket as Socket).resetAndDestroy()
+    await expect.poll(() => (postern.app.status() as { streams: number }).streams, { timeout: 5000 }).toBe(0)
+    expect((await open(await provider.token('ann'))).status).toBe(101)
+  })
+
+  it('that is open does not count as a request under way', async () => {
+    const { socket } = await open(await provider.token('ann'))
+    expect(await echoed(socket, 'hello')).toBe('hello')
+    expect(postern.app.status()).toMatchObject({ in_flight: 0 })
+    socket?.destroy()
+  })
+
+  it('behind a request that is still served is refused after it, never before', async () => {
+    const slow = await startRecorder()
+    let answer = (): void => undefined
+    slow.answer = (_req, res) => {
+      answer = () => res.end('first')
+    }
+    const alone = await startPostern({ issuer: provider.issuer, upstreamPort: slow.port })
+    const token = await provider.token('ann')
+    const lines = (extra: Record<string, string>): string =>
+      Object.entries({
+        host: 'acme.test',
+        'x-postern-gateway-proof': gatewaySecret,
+        'x-postern-host': 'acme.test',
+        authorization: `Bearer ${token}`,
+        ...extra,
+      })
+        .map(([name, value]) => `${name}: ${value}\r\n`)
+        .join('')
+    const text = sendRaw(alone.port, `GET /v1/a HTTP/1.1\r\n${lines({})}\r\nGET /v1/ws HTTP/1.1\r\n${lines(fields(token))}\r\n`)
+    await expect.poll(() => slow.seen.length, { timeout: 5000 }).toBe(1)
+    answer()
+    expect((await text).match(/HTTP\/1\.1 \d+|first/g)).toEqual(['HTTP/1.1 200', 'first', 'HTTP/1.1 400'])
+    await alone.stop()
+    await slow.close()
+  })
+
+  it('that the backend will not have gets its answer, cleaned like any other', async () => {
+    const refusing = await startRecorder()
+    refusing.answer = (_req, res) => res.writeHead(403, { 'x-postern-tenant': 'evil', 'content-type': 'text/plain' }).end('not here')
+    const alone = await startPostern({ issuer: provider.issuer, upstreamPort: refusing.port })
+    const head = Object.entries(fields(await provider.token('ann'))).map(([name, value]) => `${name}: ${value}`)
+    const text = await sendRaw(alone.port, `GET /v1/ws HTTP/1.1\r\nhost: acme.test\r\n${head.join('\r\n')}\r\n\r\n`)
+    expect(text).toMatch(/^HTTP\/1\.1 403 [\s\S]*not here$/)
+    expect(text).not.toContain('evil')
+    refusing.answer = (_req, res) => {
+      res.writeHead(200, { 'content-length': '100' })
+      res.write('half')
+      setImmediate(() => res.destroy())
+    }
+    expect(await sendRaw(alone.port, `GET /v1/ws HTTP/1.1\r\nhost: acme.test\r\n${head.join('\r\n')}\r\n\r\n`)).toMatch(/^HTTP\/1\.1 502 /)
+    expect(alone.app.status()).toMatchObject({ in_flight: 0, streams: 0 })
+    await alone.stop()
+    await refusing.close()
   })
 
   it('ends within 5 s of a change of policy, with the reason on record', async () => {
