@@ -142,6 +142,17 @@ describe('a provider that is down from the start', () => {
     expect(result).toMatchObject({ code: 'PST3101' })
   })
 
+  it('lets sixty-four requests wait, and the next one not at all', async () => {
+    const provider = new FakeProvider(issuer, [first])
+    provider.mode = 'hang'
+    const made = start(provider)
+    const token = `Bearer ${fresh(made)}`
+    const waiting = Array.from({ length: 64 }, () => made.identifier.identify(token))
+    expect(await made.identifier.identify(token)).toMatchObject({ code: 'PST3101' })
+    await made.clock.advance(2_100)
+    expect(await Promise.all(waiting)).toHaveLength(64)
+  })
+
   it('delays nobody else', async () => {
     const bad = new FakeProvider('https://bad.example.com', [second])
     bad.mode = 'hang'
