@@ -1,4 +1,4 @@
-import { chmod, mkdir, unlink } from 'node:fs/promises'
+import { chmod, lstat, mkdir, stat, unlink } from 'node:fs/promises'
 import { createServer, type IncomingMessage, request } from 'node:http'
 import { connect } from 'node:net'
 import { join } from 'node:path'
@@ -25,8 +25,11 @@ export const listenControl = async (state: string, acts: ControlActs): Promise<C
   if (Buffer.byteLength(path) > maxPath)
     throw new Error(`${path} is longer than a socket path may be (${maxPath} bytes); write a shorter "state:".`)
   await mkdir(state, { recursive: true, mode: 0o700 })
+  const { uid, mode } = await stat(state)
+  if ((mode & 0o022) !== 0 || uid !== process.getuid?.())
+    throw new Error(`${state} can be changed by others; chmod 700 it, and let it belong to the user that Postern runs as.`)
   if (await answers(path)) throw new Error(`another Postern answers on ${path}; give each its own "state:".`)
-  await unlink(path).catch(() => undefined)
+  if ((await lstat(path).catch(() => null))?.isSocket()) await unlink(path)
   const server = createServer(async (req, res) => {
     const name = (req.url ?? '/').slice(1)
     const act = Object.hasOwn(acts, name) ? acts[name as keyof ControlActs] : undefined

@@ -51,6 +51,8 @@ export const exchange = async (stages: Stages, incoming: Incoming): Promise<void
   let settled = unanswered
   try {
     const result = await decideAndSend(stages, lease.snapshot, incoming, trail, leave)
+    // A refusal that is left unread must not keep its place from others.
+    if (result instanceof Refusal) leave()
     const outgoing =
       result instanceof Refusal ? trail.refuse(result, refuse(result, incoming.id, trail.origin?.gatewayRequestId ?? null)) : result
     settled = outgoing === null ? ended : await answer(incoming, outgoing, trail)
@@ -84,6 +86,7 @@ const decideAndSend = async (
   trail: Trail,
   leave: () => void,
 ): Promise<Outgoing | Refusal | null> => {
+  const { epoch } = stages.tunnels
   const shed = stages.inFlight.enter(snapshot.limits['max-in-flight'])
   if (shed) return shed
 
@@ -118,7 +121,7 @@ const decideAndSend = async (
   if (shown instanceof Refusal) return shown
   const fields = upstreamFields(permit, origin, identity, plan.settings, upload, shown)
 
-  if (incoming.tunnel !== null) return runTunnel(stages, permit, plan, incoming, fields, trail, leave)
+  if (incoming.tunnel !== null) return runTunnel(stages, permit, plan, incoming, fields, trail, { epoch, leave })
   incoming.proceed()
   const result = await stages.hop(plan).send(permit, origin, fields, upload, incoming.gone)
   if (result instanceof Refusal) return result
@@ -164,7 +167,7 @@ const runTunnel = async (
   incoming: Incoming,
   fields: readonly string[],
   trail: Trail,
-  leave: () => void,
+  { epoch, leave }: { readonly epoch: number; leave(): void },
 ): Promise<Outgoing | Refusal | null> => {
   const { origin, identity } = trail
   if (incoming.tunnel === null || origin === null || identity === null) return new Refusal('PST1011')
@@ -172,7 +175,7 @@ const runTunnel = async (
   const refused = (refusal: Refusal): void => {
     void answer(incoming, trail.refuse(refusal, refuse(refusal, incoming.id, origin.gatewayRequestId)), trail)
   }
-  const request = { raw: incoming.raw, socket, head, fields, expiresAt: identity.expiresAt, established: leave, refused }
+  const request = { raw: incoming.raw, socket, head, fields, expiresAt: identity.expiresAt, epoch, established: leave, refused }
   const result = await stages.tunnels.open(permit, origin, plan, request)
   if (result instanceof Refusal) return result
   if ('body' in result) {

@@ -42,6 +42,8 @@ export interface RuntimeParts {
 /** Longer than any load balancer keeps an idle connection by default, so that the gateway closes first and never meets a closing socket. */
 const keepAliveMs = 75_000
 const stallMs = 30_000
+/** What is cut at the deadline of a stop has this long to be recorded. */
+const settleMs = 2_000
 /** A drain is over when nothing has come for so long. */
 const quietMs = 3_000
 
@@ -265,7 +267,7 @@ export class Runtime {
     this.#listener?.lame()
     this.#tunnels.closeAll('PST1302')
     await this.#listener?.close(this.#current.peek().limits['drain-deadline'])
-    await this.#inFlight.drained()
+    await Promise.race([this.#inFlight.drained(), new Promise<void>(done => deps.clock.after(settleMs, done))])
     await this.#hops.close()
     this.#identifier.close()
     await credentials.close()

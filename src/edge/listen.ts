@@ -62,6 +62,8 @@ export const listen = async (options: ListenOptions, handlers: Handlers, deps: D
     // A request pipelined behind a closing one has nobody to answer to.
     const { socket } = req
     if (socket.destroyed || !socket.writable) return
+    // Nobody pipelines that many but to fill memory with replies that are never read.
+    if (pending.count(socket) >= mostPipelined) return void socket.destroy()
     pending.begin(res, socket)
     const head = readHead(req)
     const reply = (outgoing: Outgoing): Promise<Settled> => {
@@ -70,7 +72,7 @@ export const listen = async (options: ListenOptions, handlers: Handlers, deps: D
       return sendReply(res, outgoing, { socket, close, bodyless: req.method === 'HEAD', stallMs: options.stallMs })
     }
     const proceed = (): void => void (expecting && !res.headersSent && res.writeContinue())
-    const gone = (listener: () => void): void => whenClosed(res, socket, listener)
+    const gone = (listener: () => void): void => (socket.destroyed ? listener() : whenClosed(res, socket, listener))
     handlers.exchange({ id: newId(), head, peer: socket.remoteAddress, raw: req, proceed, reply, gone, tunnel: null })
   }
   server.on('request', (req, res) => accept(req, res, false))
@@ -83,14 +85,16 @@ export const listen = async (options: ListenOptions, handlers: Handlers, deps: D
     const reply = (outgoing: Outgoing): Promise<Settled> => replyRaw(socket, outgoing)
     socket.on('error', () => socket.destroy())
     // Behind a request that is still served, the switch would overtake its answer.
-    if (pending.busy(socket))
+    if (pending.count(socket) > 0)
       return pending.after(socket, () =>
         rejectRaw(socket, new Refusal('PST1011', 'behind another request'), newId(), req.socket.remoteAddress, handlers),
       )
     const peer = req.socket.remoteAddress
     handlers.exchange({ id: newId(), head, peer, raw: req, proceed: nothing, reply, gone: nothing, tunnel: { socket, head: rest } })
   })
-  server.on('connect', (req, socket) => rejectRaw(socket, new Refusal('PST1007', 'CONNECT'), newId(), req.socket.remoteAddress, handlers))
+  server.on('connect', (req, socket) =>
+    pending.after(socket, () => rejectRaw(socket, new Refusal('PST1007', 'CONNECT'), newId(), req.socket.remoteAddress, handlers)),
+  )
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
     const answer = (): void =>
       rejectRaw(socket, new Refusal(parserProblem(error.code)), newId(), (socket as Socket).remoteAddress, handlers)
@@ -128,6 +132,12 @@ const serverOptions = (options: ListenOptions) => ({
   optimizeEmptyRequests: true,
 })
 
+/** How long a refusal outside a response object may be left unread. */
+const rawStallMs = 10_000
+
+/** Requests of one connection that are open at once. */
+const mostPipelined = 64
+
 /** Draining more than this of a refused upload costs more than a new connection. */
 const drainable = 64 * 1024
 
@@ -157,12 +167,12 @@ class PendingReplies {
     })
   }
 
-  busy(socket: Duplex): boolean {
-    return (this.#open.get(socket) ?? 0) > 0
+  count(socket: Duplex): number {
+    return this.#open.get(socket) ?? 0
   }
 
   after(socket: Duplex, task: () => void): void {
-    if (!this.busy(socket)) task()
+    if (this.count(socket) === 0) task()
     else if (!this.#waiting.has(socket)) this.#waiting.set(socket, task)
   }
 }
@@ -181,8 +191,16 @@ const replyRaw = (socket: Duplex, outgoing: Outgoing): Promise<Settled> =>
     for (let i = 0; i < outgoing.headers.length; i += 2)
       if (outgoing.headers[i] !== 'content-length') head += `${outgoing.headers[i]}: ${outgoing.headers[i + 1]}\r\n`
     head += `content-length: ${body.length}\r\nconnection: close\r\n\r\n`
-    socket.once('close', () => resolve({ bytes: body.length, aborted: !socket.writableFinished }))
-    if (!socket.writable) return void socket.destroy()
+    // A socket that has closed already says so no second time; waiting for it would hold its place for ever.
+    if (socket.destroyed || !socket.writable) {
+      socket.destroy()
+      return resolve({ bytes: 0, aborted: true })
+    }
+    const stalled = setTimeout(() => socket.destroy(), rawStallMs)
+    socket.once('close', () => {
+      clearTimeout(stalled)
+      resolve({ bytes: body.length, aborted: !socket.writableFinished })
+    })
     socket.end(Buffer.concat([Buffer.from(head, 'latin1'), body]), () => socket.destroy())
   })
 

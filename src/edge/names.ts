@@ -56,6 +56,18 @@ const claimed = [
   'x-http-method',
   'x-http-method-override',
   'x-method-override',
+  'x-original-method',
+  'client-ip',
+  'wl-proxy-client-ip',
+  'x-webauth-user',
+  'cf-access-jwt-assertion',
+  'cf-access-authenticated-user-email',
+  'ssl-client-cert',
+  'x-ssl-client-cert',
+  'x-client-cert',
+  'x-arr-clientcert',
+  // CGI reads it as HTTP_PROXY and sends its own requests there (httpoxy, CVE-2016-5385).
+  'proxy',
 ]
 for (const name of [...hopByHop, ...claimed]) roles.set(name, 'drop')
 
@@ -66,6 +78,10 @@ const claimedPrefixes = [
   'x-amzn-oidc-',
   'x-goog-authenticated-',
   'x-goog-iap-',
+  'x-ms-client-principal',
+  'x-amzn-mtls-',
+  'x-consumer-',
+  'x-ssl-client-',
   'x-original-forwarded-',
 ]
 

@@ -20,22 +20,18 @@ const hopByHop = new Set([
  */
 export const oblige = (_permit: Permit, answer: Answer, origin: Origin): Outgoing | Refusal => {
   const headers: string[] = []
-  let nominated: string[] | null = null
+  const nominated: string[] = []
   for (let i = 0; i < answer.headers.length; i += 2) {
     const name = answer.headers[i] ?? ''
     const value = answer.headers[i + 1] ?? ''
-    if (name === 'connection')
-      nominated = value
-        .toLowerCase()
-        .split(',')
-        .map(token => token.trim())
+    if (name === 'connection') for (const token of value.toLowerCase().split(',')) nominated.push(token.trim())
     // undici has undone the chunks; any other coding would reach the client unnamed and unreadable.
     if (name === 'transfer-encoding' && value.toLowerCase() !== 'chunked') return new Refusal('PST5002', 'transfer-encoding')
-    if (hopByHop.has(name) || name.startsWith('x-postern-')) continue
+    if (hopByHop.has(name) || /^x[-_.]postern[-_.]/.test(name)) continue
     if (name === 'content-length' && answer.status === 204) continue
     headers.push(name, value)
   }
-  const kept = nominated?.some(name => name !== 'close' && name !== 'keep-alive') ? withoutNominated(headers, nominated) : headers
+  const kept = nominated.some(name => name !== 'close' && name !== 'keep-alive') ? withoutNominated(headers, nominated) : headers
   kept.push('x-postern-request-id', origin.id)
   if (origin.gatewayRequestId !== null) kept.push('x-postern-gateway-request-id', origin.gatewayRequestId)
   return new Outgoing(answer.status, kept, answer.body, false)

@@ -66,12 +66,13 @@ const sendWhole = (res: ServerResponse, outgoing: Outgoing, body: Buffer, way: W
   const none = way.bodyless || outgoing.status === 204 || outgoing.status === 304
   const framed = stated || none ? headers : [...headers, 'content-length', String(body.length)]
   res.writeHead(outgoing.status, withClose(framed, way.close))
-  if (none || body.length === 0) {
-    res.end()
-    return
+  if (!none) count(body.length)
+  res.end(none ? undefined : body.toString('latin1'), 'latin1')
+  // What the kernel did not take at once, or what waits behind other replies, is left unread for so long and no longer.
+  if (res.socket === null || res.socket.writableLength > 0) {
+    const stalled = setTimeout(() => way.socket.destroy(), way.stallMs)
+    whenClosed(res, way.socket, () => clearTimeout(stalled))
   }
-  count(body.length)
-  res.end(body.toString('latin1'), 'latin1')
 }
 
 const stream = (res: ServerResponse, outgoing: Outgoing, body: Body, way: Way, count: Count): void => {

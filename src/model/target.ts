@@ -51,6 +51,8 @@ export const canonicalPath = (raw: string): string | Ambiguous => {
   }
   const path = plain ? raw : decodeUnreserved(raw)
   if (path instanceof Ambiguous) return path
+  // Asked of the result, since the digits of the inner escape may be escaped themselves: a backend that decodes twice would see another path.
+  if (!plain && /%25[0-9A-F]{2}/i.test(path)) return new Ambiguous('a doubly encoded byte')
   return ambiguousSegments(path) ?? path
 }
 
@@ -92,9 +94,6 @@ const escapedByte = (raw: string, at: number): number | Ambiguous => {
   const byte = high * 16 + low
   if (byte < 0x20 || byte === 0x7f) return new Ambiguous('an escaped control character')
   if (byte === 0x2f || byte === 0x5c || byte === 0x3b) return new Ambiguous('an escaped separator')
-  // `%25` followed by two hex digits is a second layer: a backend that decodes twice would see another path.
-  if (byte === 0x25 && hexValue(raw.charCodeAt(at + 3)) >= 0 && hexValue(raw.charCodeAt(at + 4)) >= 0)
-    return new Ambiguous('a doubly encoded byte')
   return byte
 }
 

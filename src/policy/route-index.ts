@@ -1,4 +1,5 @@
 import type { Method } from '../model/exchange.ts'
+import { decodeSegment } from '../model/target.ts'
 import type { RouteLine } from './pattern.ts'
 
 /** Rules that end here, in file order, and where the next segment leads. Plain data: same rules, same index. */
@@ -43,7 +44,7 @@ const insert = (root: TrieNode, line: RouteLine, number: number, ignoreSlash: bo
     if ('literal' in segment) {
       if (ignoreSlash && index === last && segment.literal === '') break
       at.literals ??= new Map()
-      at = childOf(at.literals, segment.literal)
+      at = childOf(at.literals, decodeSegment(segment.literal))
     } else {
       at.variable ??= node()
       at = at.variable
@@ -79,7 +80,8 @@ const collect = (at: TrieNode, path: string, from: number, end: number, leaves: 
   if (at.literals === null && at.variable === null) return
   const slash = path.indexOf('/', from)
   const to = slash < 0 || slash > end ? end : slash
-  const literal = at.literals?.get(path.slice(from, to))
+  // `%40private` and `@private` are one name to every backend that decodes, so they are one name here.
+  const literal = at.literals?.get(decodeSegment(path.slice(from, to)))
   if (literal !== undefined) collect(literal, path, to + 1, end, leaves)
   if (at.variable !== null && to > from) collect(at.variable, path, to + 1, end, leaves)
 }

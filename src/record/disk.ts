@@ -46,7 +46,8 @@ const calls = {
   close: promisify(close),
 }
 
-const absent = (error: unknown): boolean => error instanceof Error && 'code' in error && error.code === 'ENOENT'
+const absent = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && ['ENOENT', 'ENOTDIR', 'ELOOP'].includes(String(error.code))
 
 const orNull = async <T>(found: Promise<T>): Promise<T | null> => {
   try {

@@ -127,7 +127,7 @@ export class AuditHost implements RunningAudit {
     const line = this.#lines.exchange(this.#seq, entry)
     if (!this.#append(line)) return
     this.#exchanges++
-    if (entry.subject === null) this.#refusals.wrote(line.length)
+    if (entry.effect === 'deny') this.#refusals.wrote(line.length)
   }
 
   event(entry: EventEntry): void {

@@ -64,9 +64,14 @@ export const lineMaker = (chain: string): LineMaker => {
     cut.push(name)
     return text.slice(0, most)
   }
+  /** Escapes make a character six: what counts is what is written. */
+  const bounded = (name: string, text: string, most: number): string => {
+    const line = quoted(clip(name, text, most))
+    return line.length <= most + 2 ? line : quoted(clip(name, text, Math.floor(most / 6)))
+  }
   const value = (name: string, text: string | null): string => {
     if (text === null) return 'null'
-    return quoted(text.length > longest.other ? clip(name, text, longest.other) : text)
+    return bounded(name, text, longest.other)
   }
   const agents = (names: readonly string[]): string => {
     if (names.length === 0) return '[]'
@@ -88,8 +93,8 @@ export const lineMaker = (chain: string): LineMaker => {
     `,"caller":{"issuer":${value('issuer', e.issuer)},"subject":${value('subject', e.subject)},"agents":${agents(e.agents)}}` +
     `,"gateway":{"proof":${value('proof', e.proof)},"request-id":${value('gateway-request-id', e.gatewayRequestId)},"peer":${value('peer', e.peer)}}` +
     `,"request":{"id":${value('request-id', e.requestId)},"method":${value('method', e.method)},"host":${value('host', e.host)},"route":${value('route', e.route)}` +
-    `,"path":${quoted(clip('path', e.path, longest.path))},"client-ip":${value('client-ip', e.clientIp)}` +
-    `,"user-agent":${quoted(clip('user-agent', e.userAgent, longest['user-agent']))},"bytes":${whole(e.requestBytes)}}` +
+    `,"path":${bounded('path', e.path, longest.path)},"client-ip":${value('client-ip', e.clientIp)}` +
+    `,"user-agent":${bounded('user-agent', e.userAgent, longest['user-agent'])},"bytes":${whole(e.requestBytes)}}` +
     `,"decision":{"effect":"${e.effect}","rule":${value('rule', e.rule)},"reason":${value('reason', e.reason)},"policy-digest":${value('policy-digest', e.policyDigest)},"in-doubt":${e.inDoubt}}` +
     `,"credential":${e.credentialRole === null ? 'null' : `{"role":${value('role', e.credentialRole)},"generation":${whole(e.credentialGeneration)}}`}` +
     `,"upstream":${e.upstream === null ? 'null' : `{"name":${value('upstream', e.upstream)},"status":${whole(e.upstreamStatus)},"ms":${millis(e.upstreamMs)}}`}` +

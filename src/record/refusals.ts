@@ -21,6 +21,10 @@ export interface Folded {
   readonly last: number
 }
 
+/** Whose rate it is: the caller's where one is known, for a valid token of no tenant is as cheap to repeat as none. */
+const sourceOf = ({ issuer, subject, clientIp, peer }: ExchangeEntry): string =>
+  subject === null ? sourcePrefix(clientIp ?? peer) : `${issuer} ${subject}`
+
 interface Bucket {
   tokens: number
   at: number
@@ -55,13 +59,13 @@ export class Refusals {
 
   /** Counts the entry instead of it being written, where it must; `faulty`: the spool wants nothing more. */
   takes(entry: ExchangeEntry, faulty: boolean): boolean {
-    if (entry.subject !== null && entry.code !== 'PST6001') return false
-    const alone = !faulty && (entry.subject !== null || (!this.shareUsed && this.#admits(sourcePrefix(entry.clientIp ?? entry.peer))))
+    if (entry.effect === 'allow' && entry.code !== 'PST6001') return false
+    const alone = !faulty && !this.shareUsed && this.#admits(sourceOf(entry))
     if (!alone) this.#fold(entry)
     return !alone
   }
 
-  /** An unauthenticated entry was written in so many bytes. */
+  /** An entry of the kind that is folded when there are too many was written in so many bytes. */
   wrote(bytes: number): void {
     this.#bytes += bytes
   }

@@ -89,6 +89,8 @@ class Scan {
       return this.#found('changed', seq, seq, `record ${seq} has lost its number`)
     if (record.seq < seq)
       return this.#found('inserted', seq, seq, `where record ${seq} should stand, record ${record.seq} stands a second time`)
+    if (this.#ended)
+      return this.#found('inserted', seq, seq, `record ${seq} stands behind the last record that the process wrote at its end`)
     if (record.seq > seq) {
       this.#skipped = { first: seq, last: record.seq - 1, wholeFile: begins && this.#file === segmentName(record.seq) }
       return true

@@ -26,6 +26,11 @@ export class Flow implements Body, Handler {
     this.#settle = settle
   }
 
+  /** Nothing more will come of it, for example because the client left before it was sent. */
+  get over(): boolean {
+    return this.#done
+  }
+
   get whole(): Buffer | null {
     if (!this.#done || this.#failed || this.#early.length > 1) return null
     return this.#early[0] ?? Buffer.alloc(0)

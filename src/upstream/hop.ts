@@ -59,10 +59,11 @@ export const createHop = (plan: UpstreamPlan, deps: Pick<Deps, 'clock'>, isSafeH
         })
         const deadline = deps.clock.after(settings.deadline, () => flow.abort(new Refusal('PST5003', 'deadline')))
         gone(() => flow.cancel())
+        if (flow.over) return
         const path = origin.target.query === null ? origin.target.path : `${origin.target.path}?${origin.target.query}`
         const body = upload.stream === null ? null : upload.length === null ? bounded(upload.stream, upload) : upload.stream
         try {
-          pool.dispatch({ path, method: origin.method, headers, body, ...(origin.method === 'HEAD' ? { reset: false } : {}) }, flow)
+          pool.dispatch({ path, method: origin.method, headers, body }, flow)
         } catch (fault) {
           // undici refuses some arguments by throwing; an unsendable request is the backend's trouble no more than the client's.
           flow.abort(new Refusal('PST5001', fault instanceof Error ? fault.name : 'dispatch'))

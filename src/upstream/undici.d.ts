@@ -23,7 +23,6 @@ declare module 'undici/lib/dispatcher/pool.js' {
     readonly method: string
     readonly headers: readonly string[]
     readonly body: import('node:stream').Readable | AsyncIterable<Buffer> | null
-    readonly reset?: boolean
   }
 
   export default class Pool {

@@ -13,6 +13,8 @@ export interface TunnelRequest {
   readonly fields: readonly string[]
   /** Milliseconds since the epoch at which the caller's token ends, and the stream with it. */
   readonly expiresAt: number
+  /** `Tunnels.epoch` before the request was decided: what allowed it must still hold when it begins. */
+  readonly epoch: number
   /** The backend has switched: from here on this is a stream, not a request under way. */
   established(): void
   /** Answers the client where the backend could not be reached; called at most once, before http-proxy ends the socket. */
@@ -30,23 +32,31 @@ export interface Tunnels {
   open(permit: Permit, origin: Origin, plan: UpstreamPlan, request: TunnelRequest): Promise<TunnelEnd | Answer | Refusal>
   /** Ends every open stream, within a second: what allowed it may no longer hold. */
   closeAll(code: ProblemCode): void
+  /** Grows with each `closeAll`. */
+  readonly epoch: number
   readonly size: number
 }
 
 /** WebSocket streams through `http-proxy`, which gets only a request that passed the whole gate and the fields built for the backend. */
 export const createTunnels = (deps: Pick<Deps, 'clock'>, isSafeHop: IsSafeHop): Tunnels => {
   const open = new Set<(code: ProblemCode) => void>()
+  let epoch = 0
   return {
+    get epoch() {
+      return epoch
+    },
     get size() {
       return open.size
     },
     closeAll(code) {
+      epoch += 1
       for (const end of [...open]) end(code)
     },
     async open(_permit, origin, plan, request) {
       const { createProxyServer } = await import('http-proxy')
       const { socket } = request
       if (socket.destroyed) return { status: null, code: null }
+      if (request.epoch !== epoch) return new Refusal('PST2105')
       const { promise, resolve } = Promise.withResolvers<TunnelEnd | Answer | Refusal>()
       const state: { status: number | null; code: ProblemCode | null } = { status: null, code: null }
       const end = (code: ProblemCode): void => {
@@ -60,6 +70,8 @@ export const createTunnels = (deps: Pick<Deps, 'clock'>, isSafeHop: IsSafeHop): 
         resolve(state)
       })
       open.add(end)
+      // Half a stream is none: a peer that never closes its side would keep it for the life of the token.
+      socket.once('end', () => deps.clock.after(halfClosedMs, () => socket.destroy()))
       const switched = (): void => {
         state.status = 101
         request.established()
@@ -134,6 +146,9 @@ const guard = (
     outcome.switched()
   })
 }
+
+/** How long a stream outlives the end of one of its sides. */
+const halfClosedMs = 5_000
 
 /** A backend that will not switch says why in a few words. */
 const mostOfAnAnswer = 64 * 1024

@@ -33,6 +33,9 @@ describe('one spelling of the request target', () => {
     '/a%3bb',
     '/a/..;/b',
     '/a%252fb',
+    '/a%25%32%66b',
+    '/v1/%25%32%65%25%32%65/x',
+    '/v1/%252%65/x',
     '/a%252e%252e/b',
     '/a%zz',
     '/a%',
@@ -53,5 +56,18 @@ describe('one spelling of the request target', () => {
     '/a?b c',
   ])('%s is refused', raw => {
     expect(canonicalTarget(raw)).toBeInstanceOf(Ambiguous)
+  })
+
+  it('what is canonical stays as it is', () => {
+    let seed = 7
+    const next = (below: number): number => {
+      seed = (seed * 1103515245 + 12345) & 0x7fffffff
+      return (seed >> 8) % below
+    }
+    const pieces = ['/', 'a', '%', '2', '5', 'e', 'E', '.', 'f', 'F', '%25', '%2e', '%40', '%c3', '%a9', '~', '+', ':']
+    for (let n = 0; n < 20_000; n++) {
+      const target = canonicalTarget(`/${Array.from({ length: next(12) }, () => pieces[next(pieces.length)]).join('')}`)
+      if (!(target instanceof Ambiguous)) expect(canonicalTarget(target.path)).toEqual(target)
+    }
   })
 })
