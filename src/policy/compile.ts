@@ -3,13 +3,15 @@ import { type Condition, compileWhen, type Look } from './conditions.ts'
 import type { PolicyDocument } from './read.ts'
 import { candidates, type RouteIndex, routeIndex } from './route-index.ts'
 import type { Rule } from './rule.ts'
-import { no, not, type Side, type Tri, unsure, yes } from './tri.ts'
+import { no, not, type Side, type Tri, told, unsure, yes } from './tri.ts'
 
 export interface CompiledRule {
   readonly name: string
   readonly conditions: readonly Condition[]
   /** Permission role of an allow. */
   readonly role: string | null
+  /** First moment at which the rule no longer holds; null: for ever. */
+  readonly until: number | null
 }
 
 export interface RuleSet {
@@ -44,15 +46,23 @@ export const compilePolicy = (tenant: string, digest: string, document: PolicyDo
 
 const compileRule = (rule: Rule, who: ReadonlyMap<string, CallerTest>): CompiledRule => {
   const [side, opposite]: readonly [Side, Side] = rule.effect === 'allow' ? ['grant', 'refuse'] : ['refuse', 'grant']
-  const conditions: Condition[] = [{ label: `who ${rule.who.join(' or ')}`, test: onIdentity(callersTest(rule.who, who, side)) }]
+  const conditions: Condition[] = [
+    ...window(rule),
+    { label: `who ${rule.who.join(' or ')}`, test: onIdentity(callersTest(rule.who, who, side)) },
+  ]
   if (rule.except.length > 0) {
     // An exception is a privilege: it is read on the other side, so it neither passes to agents nor survives an error.
     const excepted = callersTest(rule.except, who, opposite)
     conditions.push({ label: `except ${rule.except.join(' or ')}`, test: look => not(excepted(look.facts.identity)) })
   }
   if (rule.when) conditions.push(...compileWhen(rule.when, side))
-  return { name: rule.name, conditions, role: rule.role?.name ?? null }
+  return { name: rule.name, conditions, role: rule.role?.name ?? null, until: rule.until }
 }
+
+const window = ({ from, until }: Rule): Condition[] => [
+  ...(from === null ? [] : [{ label: 'from', test: (look: Look) => told(look.facts.now >= from) }]),
+  ...(until === null ? [] : [{ label: 'until', test: (look: Look) => told(look.facts.now < until) }]),
+]
 
 const onIdentity =
   (test: CallerTest): Condition['test'] =>

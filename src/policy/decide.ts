@@ -59,7 +59,8 @@ const decideFor = (policy: CompiledPolicy, platform: CompiledPolicy, facts: Fact
   if (own) return denial('PST2101', own.rule.name, tenant, policy.digest, own.inDoubt)
   const allow = firstAllow(policy.allows, look)
   if (!allow) return denial('PST2102', 'default', tenant, policy.digest)
-  return { effect: 'allow', permit: new Permit({ tenant, rule: allow.name, policyDigest: policy.digest, cassandraRole: allow.role }) }
+  const { name: rule, role: cassandraRole, until } = allow
+  return { effect: 'allow', permit: new Permit({ tenant, rule, policyDigest: policy.digest, cassandraRole, until }) }
 }
 
 /** Of what is enforced: two engines with one digest decide alike. A refused version counts only where it is all that there is to be recognised by. */

@@ -13,6 +13,7 @@ import {
   text,
 } from '../config/shape.ts'
 import type { Entry, Node } from '../config/source.ts'
+import { firstMoment, lastMoment } from './moment.ts'
 import { nameProblem, roleProblem } from './names.ts'
 import { linesShape, type RouteLine } from './pattern.ts'
 import type { Scope, Spot } from './scope.ts'
@@ -27,6 +28,9 @@ export interface Rule {
   readonly except: readonly string[]
   readonly to: readonly RouteLine[]
   readonly when: When | null
+  /** First moment at which the rule holds, and first at which it no longer does; null: no such bound. */
+  readonly from: number | null
+  readonly until: number | null
   readonly role: { readonly name: string; readonly spot: Spot } | null
   readonly spot: Spot
 }
@@ -55,8 +59,8 @@ const common = (scope: Scope) => ({
   to: required(linesShape, 'Write methods and a path: to: GET /v1/invoices/{invoice}'),
   when: optional<When | null>(whenShape, null, 'Further conditions; all must hold.'),
   mode: notBuilt('Shadow or enforce.'),
-  from: notBuilt('First moment at which the rule holds.'),
-  until: notBuilt('First moment at which it no longer holds.'),
+  from: optional<number | null>(firstMoment, null, 'First moment at which the rule holds; a day means 00:00 UTC.'),
+  until: optional<number | null>(lastMoment, null, 'First moment at which it no longer holds.'),
 })
 
 const allowShape = (scope: Scope) =>
@@ -102,15 +106,26 @@ export const ruleShape = (scope: Scope): Shape<Rule> => {
       const spot = at.source.position(entry.value.offset)
       if (entry.key === 'allow') {
         const rule = allow.read(node, at)
-        return rule === bad ? bad : { ...parts(rule), effect: 'allow', name: rule.allow, role: rule.then?.['cassandra-role'] ?? null, spot }
+        return rule === bad || !inOrder(rule, node, at)
+          ? bad
+          : { ...parts(rule), effect: 'allow', name: rule.allow, role: rule.then?.['cassandra-role'] ?? null, spot }
       }
       const rule = deny.read(node, at)
-      return rule === bad ? bad : { ...parts(rule), effect: 'deny', name: rule.deny, role: null, spot }
+      return rule === bad || !inOrder(rule, node, at) ? bad : { ...parts(rule), effect: 'deny', name: rule.deny, role: null, spot }
     },
   }
 }
 
-const parts = ({ why, who, except, to, when }: Pick<Rule, 'why' | 'who' | 'except' | 'to' | 'when'>) => ({ why, who, except, to, when })
+type Common = Pick<Rule, 'why' | 'who' | 'except' | 'to' | 'when' | 'from' | 'until'>
+const parts = ({ why, who, except, to, when, from, until }: Common): Common => ({ why, who, except, to, when, from, until })
+
+/** A deny whose window is empty would silently refuse nobody. */
+const inOrder = ({ from, until }: Pick<Rule, 'from' | 'until'>, node: Node, at: Context): boolean => {
+  const end = node.kind === 'map' ? entryOf(node, 'until') : undefined
+  if (from === null || until === null || from < until || end === undefined) return true
+  fail(at, end.value, 405, 'until is not after from, so the rule never holds; write a later moment.')
+  return false
+}
 
 const effectOf = (node: Node, at: Context, scope: Scope): Entry | Bad => {
   if (node.kind !== 'map') return fail(at, node, 203, 'a rule is a map; write "- allow: name" or "- deny: name" and its keys below.')

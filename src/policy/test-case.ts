@@ -1,4 +1,5 @@
-import { bad, fail, notBuilt, optional, parsed, record, required, type Shape, text, Wrong } from '../config/shape.ts'
+import { bad, fail, notBuilt, optional, record, required, type Shape, text } from '../config/shape.ts'
+import { instant } from './moment.ts'
 import { roleProblem, unknownName } from './names.ts'
 import type { Scope, Spot } from './scope.ts'
 import { type CallerKeys, overridesShape, unknownTestName } from './test-caller.ts'
@@ -24,16 +25,6 @@ export interface TestScope {
   /** Null: the platform file cannot be read, so no rule can be called unknown. */
   readonly platformRules: ReadonlyMap<string, number> | null
 }
-
-/** RFC 3339 with seconds and an offset: a local time would be another moment on another machine. */
-export const instant = parsed(
-  'a moment such as 2026-11-23T10:00:00Z',
-  value => {
-    const ms = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/.test(value) ? Date.parse(value) : Number.NaN
-    return Number.isNaN(ms) ? new Wrong(`"${value}" is not a moment; write date, time with seconds and offset: 2026-11-23T10:00:00Z.`) : ms
-  },
-  306,
-)
 
 export type Case = Omit<Expectation, 'at'> & { readonly at: number | null }
 

@@ -37,8 +37,6 @@ describe('the example files of the specification', () => {
       '66:20', // when.check
       '67:52', // then.hide
       '67:73', // then.limit
-      '72:11', // from
-      '73:12', // until
       '76:11', // mode
     ])
     expect(findings.filter(finding => finding.file === 'acme.policy-test.yaml').map(f => `${f.line}:${f.column}`)).toEqual([

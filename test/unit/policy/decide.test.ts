@@ -20,6 +20,14 @@ describe('the order of a decision', () => {
     expect(permit).toMatchObject({ tenant: 'acme', rule: 'all', cassandraRole: 'acme_ro', policyDigest: engine.tenants[0]?.digestEnforced })
   })
 
+  it('a permit says when its allow ends, for the streams that it opens', () => {
+    const until = engineFor({ rules: [allow('read', { until: '2026-12-20T18:00:00+01:00' })] })
+    const decision = until.decide(facts())
+    expect(decision.effect === 'allow' && decision.permit.until).toBe(Date.parse('2026-12-20T17:00:00Z'))
+    const open = engine.decide(facts())
+    expect(open.effect === 'allow' && open.permit.until).toBeNull()
+  })
+
   it('a refusal says which file refused, with a code for each kind', () => {
     const composition = composed([platformFile({ rules: [deny('above', { to: 'GET /v1/c' })] }), tenantFile('acme', { rules })])
     const acme = composition.entries.get('acme')?.enforced?.digest

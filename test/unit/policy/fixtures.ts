@@ -62,6 +62,7 @@ export interface Asked {
   readonly scopes?: readonly string[]
   readonly agents?: readonly string[]
   readonly claims?: Readonly<Record<string, unknown>>
+  readonly now?: number
 }
 
 export const facts = (asked: Asked = {}): Facts => {
@@ -85,7 +86,7 @@ export const facts = (asked: Asked = {}): Facts => {
       userAgent: '',
     },
     identity: { issuer, subject, audiences, scopes, agents, claims: { tid: 'acme', ...asked.claims }, expiresAt: 1e15 },
-    now: 0,
+    now: asked.now ?? 0,
   }
 }
 

@@ -18,6 +18,8 @@ export interface NaiveRule {
     readonly header?: Readonly<Record<string, Wanted>>
     readonly query?: Readonly<Record<string, Wanted>>
   }
+  readonly from?: string
+  readonly until?: string
   readonly then?: { readonly 'cassandra-role': string }
 }
 type Wanted = string | readonly string[]
@@ -52,6 +54,8 @@ const matches = (policy: NaivePolicy, rule: NaiveRule, facts: Facts, side: 'gran
   const when = rule.when ?? {}
   const { headers, target, clientIp } = facts.origin
   return all([
+    rule.from === undefined || facts.now >= new Date(rule.from).getTime(),
+    rule.until === undefined || facts.now < new Date(rule.until).getTime(),
     callers(policy, rule.who, facts, side),
     rule.except === undefined ? true : opposite(callers(policy, rule.except, facts, other)),
     when['ip-in'] ? inside(clientIp, when['ip-in']) : true,

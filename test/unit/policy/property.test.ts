@@ -52,6 +52,9 @@ const wantedHeader = (c: Chance) => c.pick<string | string[]>(['present', 'absen
 const wantedQuery = (c: Chance) => c.pick<string | string[]>(['present', 'absent', 'csv', ['csv', '5'], '1..5', '..3', '4..'])
 const ranges = ['10.0.0.0/8', '10.1.0.0/16', '192.0.2.0/24', '0.0.0.0/0', '203.0.113.9']
 
+const moments = ['2026-11-15', '2026-11-15T02:00:00+01:00', '2026-11-19T22:59:59Z']
+const clocks = [...moments, '2026-11-19T23:00:00Z', '2026-11-15T00:59:59.999Z', '2026-12-01T00:00:00Z'].map(text => Date.parse(text))
+
 const ruleOf = (c: Chance, i: number, names: readonly string[]): NaiveRule => {
   const effect = c.maybe(50) ? 'allow' : 'deny'
   const when = {
@@ -66,6 +69,8 @@ const ruleOf = (c: Chance, i: number, names: readonly string[]): NaiveRule => {
     ...(c.maybe(25) ? { except: c.some(names, 2) } : {}),
     to: Array.from({ length: 1 + c.below(2) }, () => `${c.pick(['GET', 'GET POST', 'ANY', 'PUT'])} ${patternOf(c)}`),
     ...(Object.keys(when).length > 0 ? { when } : {}),
+    ...(c.maybe(15) ? { from: c.pick(moments) } : {}),
+    ...(c.maybe(15) ? { until: '2026-11-20T00:00:00+01:00' } : {}),
     ...(effect === 'allow' && c.maybe(50) ? handing(`acme_${c.pick(['ro', 'rw'])}`) : {}),
   }
 }
@@ -90,6 +95,7 @@ const askedOf = (c: Chance): Asked => {
   return {
     call: `${c.pick(['GET', 'POST', 'PUT', 'DELETE'])} ${pathOf(c)}${query === '' ? '' : `?${query}`}`,
     ip: c.pick(['10.1.2.3', '10.9.9.9', '192.0.2.200', '203.0.113.9', '::ffff:10.1.2.3', null]),
+    now: c.pick(clocks),
     subject: c.pick(['s1', 's2', 's3']),
     scopes: c.pick([[], ['read'], ['read', 'write']]),
     agents: c.maybe(15) ? ['bot'] : [],

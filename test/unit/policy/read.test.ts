@@ -151,6 +151,14 @@ describe('matching', () => {
     [last, when('query: { limit: a..b }'), '19:29 P308', /literal text in a list/],
     [last, when('query: { limit: [1..5] }'), '19:30 P308', /write the range alone/],
     [last, when('time: {}'), '19:19 P209', /does not build/],
+    [last, rule('from: tomorrow'), '19:11 P306', /2026-11-23T10:00:00Z/],
+    [last, rule('from: 2026-02-30'), '19:11 P306', /not a moment/],
+    [last, rule('from: 2026-02-30T00:00:00Z'), '19:11 P306', /not a moment/],
+    [last, rule('from: 2026-11-15T24:00:00Z'), '19:11 P306', /not a moment/],
+    [last, rule('from: 2026-11-15T08:00Z'), '19:11 P306', /with seconds/],
+    [last, rule('from: 20261115'), '19:11 P306', /not a moment/],
+    [last, rule('until: 2026-12-20'), '19:12 P306', /begin or end; write .* 2026-12-20T00:00:00Z/],
+    [last, rule('until: 2026-12-20T18:00:00'), '19:12 P306', /offset/],
     [last, when('ips: x'), '19:13 P201', /ip-in/],
     ['level: number', 'level: int', '10:10 P309', /string, number, bool/],
     ['level: number', 'level: number from /a~2', '10:10 P309', /JSON pointer/],
@@ -183,6 +191,15 @@ describe('meaning', () => {
     ['{ groups: [staff] }', '{ claims: { vip: yes } }', '13:27 P108', /true or false/],
     ['{ groups: [staff] }', '{ groups: [8e21] }', '13:21 P108', /quote it: "8e21"/],
   ])('%j -> %j is reported at %s', (...row) => check(row))
+
+  it('until is a moment after from (P405), in an allow and in a deny', () => {
+    const bounds = (from: string, until: string) => rule(`from: ${from}\n    until: ${until}`)
+    const found = (text: string) => findingsOf(text).map(f => `${f.line}:${f.column} ${f.code}`)
+    const swapped = base.replace(last, bounds('2026-11-15', '2026-11-15T01:00:00+01:00'))
+    expect(found(swapped)).toEqual(['20:12 P405'])
+    expect(found(swapped.replace('allow: read', 'deny: read'))).toEqual(['20:12 P405'])
+    expect(found(base.replace(last, bounds('2026-11-15', '2026-11-15T01:00:01+01:00')))).toEqual([])
+  })
 
   it('then and needs-login stand in an allow only', () => {
     const denied = base.replace('allow: read', 'deny: read')

@@ -253,6 +253,25 @@ describe('when: addresses', () => {
   })
 })
 
+describe('from and until', () => {
+  const rule = { from: '2026-11-15', until: '2026-12-20T18:00:00+01:00' }
+  const at = (now: string) => sides(rule, { now: Date.parse(now) })
+  it('hold from the first moment up to, not including, the last, on both sides', () => {
+    expect(at('2026-11-14T23:59:59.999Z')).toEqual(fails)
+    expect(at('2026-11-15T00:00:00Z')).toEqual(holds)
+    expect(at('2026-12-20T16:59:59.999Z')).toEqual(holds)
+    expect(at('2026-12-20T17:00:00Z')).toEqual(fails)
+  })
+  it('each bounds one end alone', () => {
+    expect(sides({ from: '2026-11-15T00:00:00Z' }, { now: Date.parse('2099-01-01') })).toEqual(holds)
+    expect(sides({ until: '2026-11-15T00:00:00Z' }, { now: 0 })).toEqual(holds)
+  })
+  it('end the doubt of a rule that no longer holds', () => {
+    expect(sides({ who: 'staff', until: '2026-11-15T00:00:00Z' }, { now: Date.parse('2026-11-15') })).toEqual(fails)
+    expect(sides({ who: 'staff', until: '2026-11-15T00:00:00Z' }, { now: 0 })).toEqual(unsure)
+  })
+})
+
 describe('all conditions of a rule together', () => {
   it('a condition that fails beats one that cannot be told, in any order', () => {
     const when = { 'ip-in': '10.0.0.0/8', header: { 'x-a': 'on' } }

@@ -113,6 +113,19 @@ describe('running', () => {
     ])
   })
 
+  it('at is the clock of a case, now that of the rest', () => {
+    const window = { from: '2026-11-23T09:00:00Z', until: '2026-11-28T22:00:00Z' }
+    const bounded = tenantFile('acme', {
+      claims: { groups: 'list<string>', dept: 'string?', level: 'number?' },
+      who: { staff: { groups: 'staff' }, sales: { claims: { dept: 'sales' } } },
+      rules: [deny('stop', { who: 'sales' }), allow('read', { who: 'staff', ...window, ...handing('acme_ro') })],
+    })
+    expect(messages(base, bounded)).toEqual([
+      '17 P703 carl a: wanted allow by read with role acme_ro, got deny by default. Nearest allow: read (acme.policy.yaml:1): until does not hold.',
+    ])
+    expect(messages(base.replace('at: "2026-11-28T22:00:00Z"', 'at: "2026-11-28T21:59:59Z"'), bounded)).toEqual([])
+  })
+
   it('a rule that decides no expectation is P704 where it stands; a share may be enough', () => {
     const text = base.replace('  a        allow  deny', '  a        allow  .').replace('  - { ask: carl a, expect: deny by stop }\n', '')
     expect(messages(text)).toEqual(['1 P704 no expectation is decided by stop; add a case with "expect: deny by stop".'])
