@@ -6,7 +6,7 @@ import { trust } from './edge/trust.ts'
 import type { InFlight } from './limits/in-flight.ts'
 import type { Audit, ExchangeEntry } from './model/audit.ts'
 import type { Credential, Unavailable } from './model/credential.ts'
-import type { Decision } from './model/decision.ts'
+import type { Decision, ZoneClocks } from './model/decision.ts'
 import type { Clock, Log } from './model/deps.ts'
 import type { Outgoing, Settled } from './model/exchange.ts'
 import type { Identity } from './model/identity.ts'
@@ -24,6 +24,7 @@ export interface Stages {
   readonly log: Log
   readonly current: Current
   readonly inFlight: InFlight
+  readonly zones: ZoneClocks
   identify(authorization: string | null): Identity | Refusal | Promise<Identity | Refusal>
   readonly audit: Audit
   meter(entry: ExchangeEntry): void
@@ -100,7 +101,7 @@ const decideAndSend = async (
   }
   trail.identity = identity
 
-  const decision = snapshot.policy.decide({ origin, identity, now: trail.time })
+  const decision = snapshot.policy.decide({ origin, identity, now: trail.time, zones: stages.zones })
   trail.decision = decision
   if (decision.effect === 'deny' && (origin.route !== null || comesBeforeRoute(decision)))
     return new Refusal(decision.code, decision.code === 'PST2101' ? decision.reason : '')

@@ -9,6 +9,22 @@ export interface Facts {
   readonly identity: Identity
   /** Milliseconds since the epoch. */
   readonly now: number
+  readonly zones: ZoneClocks
+}
+
+/** What a clock on the wall shows, and the day of the calendar beside it. */
+export interface LocalTime {
+  /** 1 Monday to 7 Sunday. */
+  readonly weekday: number
+  readonly monthDay: number
+  /** Of the day. */
+  readonly minute: number
+}
+
+/** Wall clocks by IANA zone. A question of zone and moment alone, but one that is costly to answer afresh for each request. */
+export interface ZoneClocks {
+  /** Null for a moment that no calendar has. */
+  at(zone: string, ms: number): LocalTime | null
 }
 
 export interface Denial {

@@ -1,4 +1,4 @@
-import type { Decision, Facts, PolicyEngine } from '../model/decision.ts'
+import type { Decision, Facts, PolicyEngine, ZoneClocks } from '../model/decision.ts'
 import type { Finding } from '../model/finding.ts'
 import { type CompiledPolicy, evaluate } from './compile.ts'
 import { type Condition, Look } from './conditions.ts'
@@ -8,6 +8,7 @@ import { buildCaller, resolveCaller } from './test-caller.ts'
 import type { Expectation } from './test-case.ts'
 import type { TestFile } from './test-file.ts'
 import { unsure, yes } from './tri.ts'
+import { zoneClocks } from './zone-clock.ts'
 
 /** What tests decide with: one tenant alone under the platform file, so that no other tenant's change can break them. */
 export interface Bench {
@@ -37,12 +38,13 @@ export interface RunOptions {
 export const runTests = (bench: Bench, tests: readonly TestFile[], { selected = () => true, coverage }: RunOptions): TestRun => {
   const findings: Finding[] = []
   const decided = new Set<string>()
+  const zones = zoneClocks()
   let expectations = 0
   for (const test of tests)
     for (const expectation of test.expectations) {
       if (!selected(expectation)) continue
       expectations++
-      const facts = factsOf(bench, test, expectation)
+      const facts = factsOf(bench, test, expectation, zones)
       const decision = bench.engine.decide(facts)
       const rule = ruleOf(decision, bench.policy)
       if (rule !== null) decided.add(rule)
@@ -62,7 +64,7 @@ const finding = (file: string, spot: Expectation['spot'], number: number, text: 
   message: text,
 })
 
-const factsOf = (bench: Bench, test: TestFile, { caller, request, overrides, at }: Expectation): Facts => {
+const factsOf = (bench: Bench, test: TestFile, { caller, request, overrides, at }: Expectation, zones: ZoneClocks): Facts => {
   const keys = new Map([...resolveCaller(caller, test.callers), ...overrides])
   const { identity, host, clientIp } = buildCaller(caller, keys, bench.recognise, bench.policy.document.claims)
   const { method, target, headers } = test.requests.get(request) ?? { method: 'GET', target: { path: '/', query: null }, headers: [] }
@@ -74,7 +76,7 @@ const factsOf = (bench: Bench, test: TestFile, { caller, request, overrides, at 
     authorization: null,
     userAgent: '',
   } as const
-  return { origin: { id: 'test', method, target, headers, host, clientIp, ...proved }, identity, now: at }
+  return { origin: { id: 'test', method, target, headers, host, clientIp, ...proved }, identity, now: at, zones }
 }
 
 /** The tenant's own rule that decided, if one did: a platform rule of the same name is another rule. */

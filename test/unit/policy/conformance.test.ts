@@ -28,7 +28,6 @@ describe('the example files of the specification', () => {
       '20:75', // max-hops
       '21:27', // agent
       '23:3', // always
-      '42:19', // when.time
       '49:14', // when.check
       '50:18', // needs-login
       '51:54', // then.limit

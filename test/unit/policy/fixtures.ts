@@ -3,6 +3,7 @@ import type { Method } from '../../../src/model/exchange.ts'
 import type { Finding } from '../../../src/model/finding.ts'
 import { Ambiguous, canonicalTarget } from '../../../src/model/target.ts'
 import { type Composed, type ComposeOptions, type Composition, compose, type PolicyFile } from '../../../src/policy/compose.ts'
+import { zoneClocks } from '../../../src/policy/zone-clock.ts'
 
 export const platformFile = (extra: object = {}): PolicyFile =>
   file('_platform.policy.yaml', { postern: 'policy/v1', tenant: '_platform', owners: ['p@example.com'], rules: [], ...extra })
@@ -65,6 +66,8 @@ export interface Asked {
   readonly now?: number
 }
 
+const zones = zoneClocks()
+
 export const facts = (asked: Asked = {}): Facts => {
   const [method = 'GET', path = '/v1/a'] = (asked.call ?? 'GET /v1/a').split(' ')
   const target = canonicalTarget(path)
@@ -87,6 +90,7 @@ export const facts = (asked: Asked = {}): Facts => {
     },
     identity: { issuer, subject, audiences, scopes, agents, claims: { tid: 'acme', ...asked.claims }, expiresAt: 1e15 },
     now: asked.now ?? 0,
+    zones,
   }
 }
 

@@ -17,10 +17,17 @@ export interface NaiveRule {
     readonly 'ip-not-in'?: readonly string[]
     readonly header?: Readonly<Record<string, Wanted>>
     readonly query?: Readonly<Record<string, Wanted>>
+    readonly time?: NaiveTime
   }
   readonly from?: string
   readonly until?: string
   readonly then?: { readonly 'cassandra-role': string }
+}
+export interface NaiveTime {
+  readonly zone: string
+  readonly days?: readonly string[]
+  readonly 'month-days'?: readonly number[]
+  readonly between?: string
 }
 type Wanted = string | readonly string[]
 export interface NaiveCaller {
@@ -60,6 +67,7 @@ const matches = (policy: NaivePolicy, rule: NaiveRule, facts: Facts, side: 'gran
     rule.except === undefined ? true : opposite(callers(policy, rule.except, facts, other)),
     when['ip-in'] ? inside(clientIp, when['ip-in']) : true,
     when['ip-not-in'] ? opposite(inside(clientIp, when['ip-not-in'])) : true,
+    when.time === undefined || timeHolds(when.time, facts.now),
     ...Object.entries(when.header ?? {}).map(([name, wanted]) => headerHolds(headers, name, wanted, side)),
     ...Object.entries(when.query ?? {}).map(([name, wanted]) => queryHolds(target.query ?? '', name, wanted, side)),
   ])
@@ -129,6 +137,18 @@ const inside = (ip: string | null, ranges: readonly string[]): Truth => {
 const number = (ip: string): number | null => {
   const parts = ip.replace('::ffff:', '').split('.').map(Number)
   return parts.length === 4 && parts.every(part => part >= 0 && part < 256) ? parts.reduce((sum, part) => sum * 256 + part, 0) : null
+}
+
+const timeHolds = ({ zone, days, 'month-days': monthDays, between }: NaiveTime, now: number): boolean => {
+  const [date = '', time = ''] = new Date(now).toLocaleString('sv-SE', { timeZone: zone }).split(' ')
+  const weekday = new Date(`${date}T12:00:00Z`).toUTCString().slice(0, 3).toLowerCase()
+  const [start = '', end = ''] = (between ?? '').split('-')
+  const hours = time.slice(0, 5)
+  return (
+    (days === undefined || days.includes(weekday)) &&
+    (monthDays === undefined || monthDays.includes(Number(date.slice(8)))) &&
+    (between === undefined || (start < end ? hours >= start && hours < end : hours >= start || hours < end))
+  )
 }
 
 const combine = (truths: readonly Truth[], side: 'grant' | 'refuse'): Truth => (side === 'grant' ? all(truths) : any(truths))

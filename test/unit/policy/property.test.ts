@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { PolicyEngine } from '../../../src/model/decision.ts'
 import { type Asked, composed, facts, handing, platformFile, tenantFile } from './fixtures.ts'
-import { type NaiveCaller, type NaivePolicy, type NaiveRule, naiveDecision } from './naive.ts'
+import { type NaiveCaller, type NaivePolicy, type NaiveRule, type NaiveTime, naiveDecision } from './naive.ts'
 
 /** Mulberry32: the seed in the title of a failing test repeats it. */
 const chance = (seed: number) => {
@@ -55,9 +55,16 @@ const ranges = ['10.0.0.0/8', '10.1.0.0/16', '192.0.2.0/24', '0.0.0.0/0', '203.0
 const moments = ['2026-11-15', '2026-11-15T02:00:00+01:00', '2026-11-19T22:59:59Z']
 const clocks = [...moments, '2026-11-19T23:00:00Z', '2026-11-15T00:59:59.999Z', '2026-12-01T00:00:00Z'].map(text => Date.parse(text))
 
+const windowOf = (c: Chance): NaiveTime => ({
+  zone: c.pick(['UTC', 'Europe/Rome', 'America/St_Johns', 'Pacific/Auckland']),
+  ...(c.maybe(50) ? { between: c.pick(['18:00-06:00', '01:00-12:30', '23:00-00:00']) } : { days: c.some(['thu', 'fri', 'sat', 'sun'], 3) }),
+  ...(c.maybe(20) ? { 'month-days': c.some([1, 15, 20], 2) } : {}),
+})
+
 const ruleOf = (c: Chance, i: number, names: readonly string[]): NaiveRule => {
   const effect = c.maybe(50) ? 'allow' : 'deny'
   const when = {
+    ...(c.maybe(20) ? { time: windowOf(c) } : {}),
     ...(c.maybe(20) ? { 'ip-in': c.some(ranges, 2) } : {}),
     ...(c.maybe(20) ? { 'ip-not-in': c.some(ranges, 2) } : {}),
     ...(c.maybe(25) ? { header: { [c.pick(['x-a', 'x-b'])]: wantedHeader(c) } } : {}),
