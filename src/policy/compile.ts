@@ -1,4 +1,4 @@
-import { type CallerTest, callersTest, compileWho } from './callers.ts'
+import { type Callers, type CallerTest, callersTest, compileWho } from './callers.ts'
 import { type Condition, compileWhen, type Look } from './conditions.ts'
 import type { PolicyDocument } from './read.ts'
 import { candidates, type RouteIndex, routeIndex } from './route-index.ts'
@@ -44,7 +44,7 @@ export const compilePolicy = (tenant: string, digest: string, document: PolicyDo
   return { tenant, digest, denies: set('deny'), allows: set('allow'), document }
 }
 
-const compileRule = (rule: Rule, who: ReadonlyMap<string, CallerTest>): CompiledRule => {
+const compileRule = (rule: Rule, who: ReadonlyMap<string, Callers>): CompiledRule => {
   const [side, opposite]: readonly [Side, Side] = rule.effect === 'allow' ? ['grant', 'refuse'] : ['refuse', 'grant']
   const conditions: Condition[] = [
     ...window(rule),

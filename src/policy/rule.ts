@@ -17,6 +17,7 @@ import { firstMoment, lastMoment } from './moment.ts'
 import { nameProblem, roleProblem } from './names.ts'
 import { linesShape, type RouteLine } from './pattern.ts'
 import type { Scope, Spot } from './scope.ts'
+import type { Side } from './tri.ts'
 import { type When, whenShape } from './when.ts'
 import { callersShape } from './who.ts'
 
@@ -52,10 +53,14 @@ const why = text('the reason for this rule, in one line', value =>
     : `why has ${value.length} characters or a line break; write one line of 1 to 300 characters.`,
 )
 
-const common = (scope: Scope) => ({
+const common = (scope: Scope, side: Side) => ({
   why: required(why, 'Write the reason for the rule in one line.'),
-  who: required(callersShape(scope), 'Write anyone, or a name defined under who.'),
-  except: optional<readonly string[]>(callersShape(scope), [], 'Callers that the rule does not mean.'),
+  who: required(callersShape(scope, side), 'Write anyone, or a name defined under who.'),
+  except: optional<readonly string[]>(
+    callersShape(scope, side === 'grant' ? 'refuse' : 'grant'),
+    [],
+    'Callers that the rule does not mean.',
+  ),
   to: required(linesShape, 'Write methods and a path: to: GET /v1/invoices/{invoice}'),
   when: optional<When | null>(whenShape, null, 'Further conditions; all must hold.'),
   mode: notBuilt('Shadow or enforce.'),
@@ -66,7 +71,7 @@ const common = (scope: Scope) => ({
 const allowShape = (scope: Scope) =>
   record({
     allow: required(text('a name for the rule', nameProblem('rule'), 206), ''),
-    ...common(scope),
+    ...common(scope, 'grant'),
     'needs-login': notBuilt('How the person must have signed in.'),
     // biome-ignore lint/suspicious/noThenProperty: the key of the format; no rule is ever awaited
     then: optional<{ readonly 'cassandra-role': Rule['role'] } | null>(thenShape, null, 'Obligations of this rule.'),
@@ -75,7 +80,7 @@ const allowShape = (scope: Scope) =>
 const denyShape = (scope: Scope) =>
   record({
     deny: required(text('a name for the rule', nameProblem('rule'), 206), ''),
-    ...common(scope),
+    ...common(scope, 'refuse'),
     'needs-login': misplaced(401, 'needs-login stands in an allow only; a deny refuses however the person signed in. Remove it.'),
     // biome-ignore lint/suspicious/noThenProperty: the key of the format; no rule is ever awaited
     then: misplaced(401, 'then stands in an allow only; a deny has nothing to hand over. Remove it.'),

@@ -104,7 +104,6 @@ const message = (bench: Bench, expectation: Expectation, decision: Decision, fac
 /** The allow on this route that the fewest conditions keep from matching, and these conditions. */
 const nearestAllow = ({ policy, file }: Bench, facts: Facts): string => {
   const { method, target } = facts.origin
-  if (facts.identity.agents.length > 0) return 'The token carries act, and no allow is for agents yet.'
   const look = new Look(facts)
   let best: { readonly name: string; readonly unmet: readonly Condition[] } | null = null
   for (const number of candidates(policy.allows.index, method, target.path)) {
@@ -117,7 +116,8 @@ const nearestAllow = ({ policy, file }: Bench, facts: Facts): string => {
   const { name, unmet } = best
   const line = policy.document.rules.find(rule => rule.name === name)?.spot.line ?? 0
   const why = unmet.map(({ label, test }) => `${label} ${test(look) === unsure ? 'cannot be told' : 'does not hold'}`).join(', ')
-  return `Nearest allow: ${name} (${file}:${line}): ${why}.`
+  const agent = facts.identity.agents.length > 0 ? ' The token carries act, so only a who that names an agent can match.' : ''
+  return `Nearest allow: ${name} (${file}:${line}): ${why}.${agent}`
 }
 
 const uncovered = (bench: Bench, tests: readonly TestFile[], decided: ReadonlySet<string>): Finding[] => {

@@ -23,10 +23,6 @@ describe('the example files of the specification', () => {
         line => line.split(':').slice(1, 3).join(':').split(' ')[0],
       ),
     ).toEqual([
-      '20:27', // agent
-      '20:50', // for
-      '20:75', // max-hops
-      '21:27', // agent
       '23:3', // always
       '49:14', // when.check
       '50:18', // needs-login

@@ -35,6 +35,9 @@ export interface NaiveCaller {
   readonly subject?: readonly string[]
   readonly scopes?: readonly string[]
   readonly claims?: Readonly<Record<string, readonly (string | number)[]>>
+  readonly agent?: 'any' | readonly string[]
+  readonly for?: readonly string[]
+  readonly 'max-hops'?: number
 }
 export interface NaivePolicy {
   readonly claims: Readonly<Record<string, string>>
@@ -73,18 +76,29 @@ const matches = (policy: NaivePolicy, rule: NaiveRule, facts: Facts, side: 'gran
   ])
 }
 
-const callers = (policy: NaivePolicy, names: string | readonly string[], facts: Facts, side: 'grant' | 'refuse'): Truth => {
-  if (side === 'grant' && facts.identity.agents.length > 0) return false
-  return any([names].flat().map(name => callerHolds(policy, name, facts)))
+const callers = (policy: NaivePolicy, names: string | readonly string[], facts: Facts, side: 'grant' | 'refuse'): Truth =>
+  any([names].flat().map(name => callerHolds(policy, name, facts, side)))
+
+const agentHolds = (policy: NaivePolicy, part: NaiveCaller, facts: Facts, side: 'grant' | 'refuse'): Truth => {
+  const { agents } = facts.identity
+  const person = { ...facts, identity: { ...facts.identity, agents: [] } }
+  return all([
+    agents.length > 0 && (part.agent === 'any' || part.agent?.includes(agents[0] ?? '') === true),
+    agents.length <= (part['max-hops'] ?? 99),
+    part.for === undefined ? true : callers(policy, part.for, person, side),
+  ])
 }
 
-const callerHolds = (policy: NaivePolicy, part: string | NaiveCaller, facts: Facts): Truth => {
-  if (part === 'anyone') return true
+const callerHolds = (policy: NaivePolicy, part: string | NaiveCaller, facts: Facts, side: 'grant' | 'refuse'): Truth => {
+  const inPerson = facts.identity.agents.length === 0
+  if (part === 'anyone') return side === 'refuse' || inPerson
   if (typeof part === 'string') {
     const definition = policy.who[part]
     if (definition === undefined) throw new Error(part)
-    return any([definition].flat().map(one => callerHolds(policy, one as string | NaiveCaller, facts)))
+    return any([definition].flat().map(one => callerHolds(policy, one as string | NaiveCaller, facts, side)))
   }
+  if (part.agent !== undefined) return agentHolds(policy, part, facts, side)
+  if (side === 'grant' && !inPerson) return false
   const { identity } = facts
   return all([
     part.subject ? part.subject.includes(identity.subject) : true,

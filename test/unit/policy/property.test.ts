@@ -70,10 +70,12 @@ const ruleOf = (c: Chance, i: number, names: readonly string[]): NaiveRule => {
     ...(c.maybe(25) ? { header: { [c.pick(['x-a', 'x-b'])]: wantedHeader(c) } } : {}),
     ...(c.maybe(25) ? { query: { [c.pick(['q', 'r'])]: wantedQuery(c) } } : {}),
   }
+  // Bounded hops stand on the grant side only.
+  const [own, opposite] = effect === 'allow' ? [[...names, 'hops'], names] : [names, [...names, 'hops']]
   return {
     [effect]: `r${i}`,
-    who: c.maybe(50) ? 'anyone' : c.some(names, 2),
-    ...(c.maybe(25) ? { except: c.some(names, 2) } : {}),
+    who: c.maybe(50) ? 'anyone' : c.some(own, 2),
+    ...(c.maybe(25) ? { except: c.some(opposite, 2) } : {}),
     to: Array.from({ length: 1 + c.below(2) }, () => `${c.pick(['GET', 'GET POST', 'ANY', 'PUT'])} ${patternOf(c)}`),
     ...(Object.keys(when).length > 0 ? { when } : {}),
     ...(c.maybe(15) ? { from: c.pick(moments) } : {}),
@@ -86,12 +88,19 @@ const policyOf = (c: Chance): NaivePolicy => {
   const who: Record<string, NaiveCaller | (string | NaiveCaller)[]> = { w0: typed(c, callerOf(c)), w1: typed(c, callerOf(c)) }
   who['w2'] = [c.pick(['w0', 'w1']), typed(c, callerOf(c))]
   who['w3'] = ['w2', 'w0']
+  who['a0'] = {
+    agent: c.maybe(30) ? 'any' : c.some(['bot', 'robot'], 2),
+    ...(c.maybe(50) ? { for: c.some(['w0', 'w1', 'w2', 'anyone'], 2) } : {}),
+  }
+  who['a1'] = [c.pick(['a0', 'w3']), { agent: ['other'] }]
+  who['hops'] = ['a0', { agent: 'any', 'max-hops': 1 + c.below(2), for: ['w3'] }]
+  const names = Object.keys(who).filter(name => name !== 'hops')
   const claims = {
     groups: c.pick(['list<string>', 'list<string>?']),
     dept: c.pick(['string', 'string?']),
     level: c.pick(['number', 'number?']),
   }
-  return { claims, who, rules: Array.from({ length: 1 + c.below(14) }, (_, i) => ruleOf(c, i, Object.keys(who))) }
+  return { claims, who, rules: Array.from({ length: 1 + c.below(14) }, (_, i) => ruleOf(c, i, names)) }
 }
 
 const askedOf = (c: Chance): Asked => {
@@ -105,7 +114,7 @@ const askedOf = (c: Chance): Asked => {
     now: c.pick(clocks),
     subject: c.pick(['s1', 's2', 's3']),
     scopes: c.pick([[], ['read'], ['read', 'write']]),
-    agents: c.maybe(15) ? ['bot'] : [],
+    agents: c.maybe(35) ? c.some(['bot', 'robot', 'other'], 3) : [],
     headers: Array.from({ length: c.below(3) }, () => [c.pick(['x-a', 'x-b']), c.pick(['on', ' off', '', 'other'])]).flat(),
     claims: {
       ...c.pick<Record<string, unknown>>([

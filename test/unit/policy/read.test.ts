@@ -206,6 +206,29 @@ describe('meaning', () => {
     ['{ groups: [staff] }', '{ groups: [8e21] }', '13:21 P108', /quote it: "8e21"/],
   ])('%j -> %j is reported at %s', (...row) => check(row))
 
+  it.each<Row>([
+    ['{ groups: [staff] }', '{ agent: bot, groups: [staff] }', '13:24 P402', /write its name under for/],
+    ['{ groups: [staff] }', '{ scopes: a, for: anyone }', '13:23 P402', /agent is missing/],
+    ['{ groups: [staff] }', '{ max-hops: 1 }', '13:12 P402', /agent: any/],
+    ['{ groups: [staff] }', '{ agent: [any, bot] }', '13:19 P402', /any alone/],
+    ['{ groups: [staff] }', '{ agent: "" }', '13:19 P204', /the sub of act/],
+    ['{ groups: [staff] }', '{ agent: bot, max-hops: 9 }', '13:34 P204', /from 1 to 8/],
+    ['{ groups: [staff] }', '{ agent: bot, for: stuff }', '13:29 P207', /is not defined under who/],
+    ['{ groups: [staff] }', '{ agent: bot, for: staff }', '13:29 P402', /names an agent.*Name persons/],
+    ['  staff: {', '  bots: [{ agent: any }]\n  all: [bots]\n  work: { agent: any, for: all }\n  staff: {', '15:28 P402', /Name persons/],
+  ])('%j -> %j is reported at %s', (...row) => check(row))
+
+  it('max-hops on the side that refuses is P402: one more hop would escape it', () => {
+    const bounded = base.replace('{ groups: [staff] }', '{ groups: [staff] }\n  near: { agent: any, max-hops: 1 }\n  all: [staff, near]')
+    const found = (text: string) => findingsOf(text).map(f => `${f.line}:${f.column} ${f.code}`)
+    const who = (names: string, extra = '') => bounded.replace('who: staff\n', `who: ${names}\n${extra}`)
+    const except = '    except: all\n'
+    expect(found(who('all'))).toEqual([])
+    expect(found(who('[staff, all]').replace('allow: read', 'deny: read'))).toEqual(['19:18 P402'])
+    expect(found(who('staff', except).replace('allow: read', 'deny: read'))).toEqual([])
+    expect(found(who('staff', except))).toEqual(['20:13 P402'])
+  })
+
   it('until is a moment after from (P405), in an allow and in a deny', () => {
     const bounds = (from: string, until: string) => rule(`from: ${from}\n    until: ${until}`)
     const found = (text: string) => findingsOf(text).map(f => `${f.line}:${f.column} ${f.code}`)

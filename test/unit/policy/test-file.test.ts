@@ -105,7 +105,9 @@ describe('running', () => {
       '13 P703 anna a: wanted allow, got deny by default. Nearest allow: read (acme.policy.yaml:1): who staff does not hold.',
     )
     expect(messages(base.replace('groups: [staff]', 'scope: x'))[0]).toMatch(/who staff cannot be told\.$/)
-    expect(messages(base.replace('ip: 10.1.2.3', 'act: { sub: bot }'))[0]).toMatch(/no allow is for agents yet/)
+    expect(messages(base.replace('ip: 10.1.2.3', 'act: { sub: bot }'))[0]).toMatch(
+      /who staff does not hold\. The token carries act, so only a who that names an agent can match\.$/,
+    )
     expect(messages(base.replace('a: GET /v1/a', 'a: PUT /v1/z'))[0]).toMatch(/No allow covers PUT \/v1\/z/)
     expect(messages(base.replace('deny by stop', 'deny by default'))).toEqual(['18 P703 carl a: wanted deny by default, got deny by stop.'])
     expect(messages(base.replace('role: acme_ro', 'role: acme_rw'))).toEqual([
@@ -153,11 +155,18 @@ describe('running', () => {
         claims: { tid: ['t1', 't2'] },
       },
       claims: { groups: 'list<string>? from /realm/groups', dept: 'string?' },
-      who: { staff: { groups: 'staff' }, sales: { claims: { dept: 'sales' } }, zoe: { subject: 'zoe' }, writers: { scopes: 'write' } },
+      who: {
+        staff: { groups: 'staff' },
+        sales: { claims: { dept: 'sales' } },
+        zoe: { subject: 'zoe' },
+        writers: { scopes: 'write' },
+        helper: { agent: 'helper', for: 'staff' },
+      },
       rules: [
         deny('no-sales', { who: 'sales' }),
         allow('staff', { who: 'staff' }),
         allow('zoe', { who: 'zoe' }),
+        allow('helper', { who: 'helper' }),
         allow('writers', { who: 'writers' }),
         allow('twice', { to: 'GET /v1/b', when: { header: { 'x-a': ['on', 'off'] }, query: { x: '1' } } }),
       ],
@@ -172,6 +181,7 @@ callers:
   staff: { groups: [staff] }
   second: { like: staff, tid: t2, host: b.example, aud: [x, web] }
   bot: { like: staff, act: { sub: bot, act: { sub: outer } } }
+  helper: { like: staff, act: { sub: helper, act: { sub: bot } } }
   salesbot: { like: bot, dept: sales }
   lost: { like: staff, tid: null }
   deaf: { like: staff, aud: null }
@@ -186,6 +196,9 @@ cases:
   - { ask: second a, expect: allow by staff }
   - { ask: second a, with: { groups: null }, expect: deny by default }
   - { ask: bot a, expect: deny by default }
+  - { ask: helper a, expect: allow by helper }
+  - { ask: helper a, with: { groups: [] }, expect: deny by default }
+  - { ask: helper a, with: { act: null }, expect: allow by staff }
   - { ask: salesbot a, expect: deny by no-sales }
   - { ask: lost a, expect: deny by tenant-mismatch }
   - { ask: deaf a, expect: deny by tenant-mismatch }
