@@ -1,7 +1,7 @@
 import type { Origin } from './exchange.ts'
 import type { Identity } from './identity.ts'
 import type { Permit } from './permit.ts'
-import type { ProblemCode } from './problem.ts'
+import type { LoginChallenge, ProblemCode } from './problem.ts'
 
 /** Everything a decision may look at. */
 export interface Facts {
@@ -37,6 +37,8 @@ export interface Denial {
   readonly policyDigest: string | null
   /** A deny matched only because a condition could not be evaluated. */
   readonly inDoubt: boolean
+  /** Only a better sign-in is missing (PST2106): what it must be. */
+  readonly challenge: LoginChallenge | null
 }
 
 export type Decision = { readonly effect: 'allow'; readonly permit: Permit } | Denial

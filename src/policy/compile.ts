@@ -1,5 +1,6 @@
 import { type Callers, type CallerTest, callersTest, compileWho } from './callers.ts'
 import { type Condition, compileWhen, type Look } from './conditions.ts'
+import { type CompiledLogin, compileLogin } from './login.ts'
 import type { PolicyDocument } from './read.ts'
 import { candidates, type RouteIndex, routeIndex } from './route-index.ts'
 import type { Rule } from './rule.ts'
@@ -12,6 +13,7 @@ export interface CompiledRule {
   readonly role: string | null
   /** First moment at which the rule no longer holds; null: for ever. */
   readonly until: number | null
+  readonly login: CompiledLogin | null
 }
 
 export interface RuleSet {
@@ -56,7 +58,7 @@ const compileRule = (rule: Rule, who: ReadonlyMap<string, Callers>): CompiledRul
     conditions.push({ label: `except ${rule.except.join(' or ')}`, test: look => not(excepted(look.facts.identity)) })
   }
   if (rule.when) conditions.push(...compileWhen(rule.when, side))
-  return { name: rule.name, conditions, role: rule.role?.name ?? null, until: rule.until }
+  return { name: rule.name, conditions, role: rule.role?.name ?? null, until: rule.until, login: rule.login && compileLogin(rule.login) }
 }
 
 const window = ({ from, until }: Rule): Condition[] => [

@@ -3,6 +3,7 @@ import type { Decision, Denial, Facts, PolicyEngine, TenantState } from '../mode
 import { Permit } from '../model/permit.ts'
 import { type CompiledPolicy, firstAllow, firstDeny } from './compile.ts'
 import { Look } from './conditions.ts'
+import { isMet } from './login.ts'
 import { type Claimant, hostOwners, tenantIndex } from './recognise.ts'
 import type { Recognise } from './recognise-shape.ts'
 
@@ -20,6 +21,7 @@ const denial = (code: Denial['code'], reason: string, tenant: string | null, pol
   tenant,
   policyDigest,
   inDoubt,
+  challenge: null,
 })
 
 /** Puts compiled policies together. `tenants` are in order of name. */
@@ -59,7 +61,9 @@ const decideFor = (policy: CompiledPolicy, platform: CompiledPolicy, facts: Fact
   if (own) return denial('PST2101', own.rule.name, tenant, policy.digest, own.inDoubt)
   const allow = firstAllow(policy.allows, look)
   if (!allow) return denial('PST2102', 'default', tenant, policy.digest)
-  const { name: rule, role: cassandraRole, until } = allow
+  const { name: rule, role: cassandraRole, until, login } = allow
+  // It decides even so: a broader allow below would undo the demand for a sign-in.
+  if (login && !isMet(login, look)) return { ...denial('PST2106', rule, tenant, policy.digest), challenge: login.challenge }
   return { effect: 'allow', permit: new Permit({ tenant, rule, policyDigest: policy.digest, cassandraRole, until }) }
 }
 

@@ -13,6 +13,7 @@ import {
   text,
 } from '../config/shape.ts'
 import type { Entry, Node } from '../config/source.ts'
+import { type Login, loginShape } from './login.ts'
 import { firstMoment, lastMoment } from './moment.ts'
 import { nameProblem, roleProblem } from './names.ts'
 import { linesShape, type RouteLine } from './pattern.ts'
@@ -32,6 +33,8 @@ export interface Rule {
   /** First moment at which the rule holds, and first at which it no longer does; null: no such bound. */
   readonly from: number | null
   readonly until: number | null
+  /** Of an allow. */
+  readonly login: Login | null
   readonly role: { readonly name: string; readonly spot: Spot } | null
   readonly spot: Spot
 }
@@ -72,7 +75,7 @@ const allowShape = (scope: Scope) =>
   record({
     allow: required(text('a name for the rule', nameProblem('rule'), 206), ''),
     ...common(scope, 'grant'),
-    'needs-login': notBuilt('How the person must have signed in.'),
+    'needs-login': optional<Login | null>(loginShape, null, 'How the person must have signed in; judged last.'),
     // biome-ignore lint/suspicious/noThenProperty: the key of the format; no rule is ever awaited
     then: optional<{ readonly 'cassandra-role': Rule['role'] } | null>(thenShape, null, 'Obligations of this rule.'),
   })
@@ -113,10 +116,19 @@ export const ruleShape = (scope: Scope): Shape<Rule> => {
         const rule = allow.read(node, at)
         return rule === bad || !inOrder(rule, node, at)
           ? bad
-          : { ...parts(rule), effect: 'allow', name: rule.allow, role: rule.then?.['cassandra-role'] ?? null, spot }
+          : {
+              ...parts(rule),
+              effect: 'allow',
+              name: rule.allow,
+              login: rule['needs-login'],
+              role: rule.then?.['cassandra-role'] ?? null,
+              spot,
+            }
       }
       const rule = deny.read(node, at)
-      return rule === bad || !inOrder(rule, node, at) ? bad : { ...parts(rule), effect: 'deny', name: rule.deny, role: null, spot }
+      return rule === bad || !inOrder(rule, node, at)
+        ? bad
+        : { ...parts(rule), effect: 'deny', name: rule.deny, login: null, role: null, spot }
     },
   }
 }

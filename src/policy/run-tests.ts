@@ -7,6 +7,7 @@ import { candidates } from './route-index.ts'
 import { buildCaller, resolveCaller } from './test-caller.ts'
 import type { Expectation } from './test-case.ts'
 import type { TestFile } from './test-file.ts'
+import type { Effect } from './test-grid.ts'
 import { unsure, yes } from './tri.ts'
 import { zoneClocks } from './zone-clock.ts'
 
@@ -66,7 +67,11 @@ const finding = (file: string, spot: Expectation['spot'], number: number, text: 
 
 const factsOf = (bench: Bench, test: TestFile, { caller, request, overrides, at }: Expectation, zones: ZoneClocks): Facts => {
   const keys = new Map([...resolveCaller(caller, test.callers), ...overrides])
-  const { identity, host, clientIp } = buildCaller(caller, keys, bench.recognise, bench.policy.document.claims)
+  const { identity, host, clientIp } = buildCaller(caller, keys, {
+    recognise: bench.recognise,
+    claims: bench.policy.document.claims,
+    now: at,
+  })
   const { method, target, headers } = test.requests.get(request) ?? { method: 'GET', target: { path: '/', query: null }, headers: [] }
   const proved = {
     scheme: 'https',
@@ -82,14 +87,16 @@ const factsOf = (bench: Bench, test: TestFile, { caller, request, overrides, at 
 /** The tenant's own rule that decided, if one did: a platform rule of the same name is another rule. */
 const ruleOf = (decision: Decision, policy: CompiledPolicy): string | null => {
   if (decision.effect === 'allow') return decision.permit.rule
-  return decision.code === 'PST2101' && decision.policyDigest === policy.digest ? decision.reason : null
+  const ofRule = decision.code === 'PST2101' || decision.code === 'PST2106'
+  return ofRule && decision.policyDigest === policy.digest ? decision.reason : null
 }
 
+const effectOf = (decision: Decision): Effect => (decision.effect === 'deny' && decision.code === 'PST2106' ? 'step-up' : decision.effect)
 const reasonOf = (decision: Decision): string => (decision.effect === 'allow' ? decision.permit.rule : decision.reason)
 const roleOf = (decision: Decision): string | null => (decision.effect === 'allow' ? decision.permit.cassandraRole : null)
 
 const differs = ({ effect, by, role }: Expectation, decision: Decision): boolean =>
-  effect !== decision.effect || (by !== null && by !== reasonOf(decision)) || (role !== null && role !== roleOf(decision))
+  effect !== effectOf(decision) || (by !== null && by !== reasonOf(decision)) || (role !== null && role !== roleOf(decision))
 
 const message = (bench: Bench, expectation: Expectation, decision: Decision, facts: Facts): string => {
   const { caller, request, effect, by, role } = expectation
@@ -97,8 +104,16 @@ const message = (bench: Bench, expectation: Expectation, decision: Decision, fac
   const gotRole =
     role !== null && decision.effect === 'allow' ? ` with ${roleOf(decision) === null ? 'no role' : `role ${roleOf(decision)}`}` : ''
   const doubt = decision.effect === 'deny' && decision.inDoubt ? ' in doubt (a condition cannot be told)' : ''
+  const login = effectOf(decision) === 'step-up' ? ` ${unmetLogin(bench, decision, facts)}` : ''
   const nearest = effect === 'allow' && decision.effect === 'deny' && decision.code === 'PST2102' ? ` ${nearestAllow(bench, facts)}` : ''
-  return `${caller} ${request}: wanted ${wanted}, got ${decision.effect} by ${reasonOf(decision)}${gotRole}${doubt}.${nearest}`
+  return `${caller} ${request}: wanted ${wanted}, got ${effectOf(decision)} by ${reasonOf(decision)}${gotRole}${doubt}.${login}${nearest}`
+}
+
+/** What the sign-in lacks for the allow that decided. */
+const unmetLogin = ({ policy }: Bench, decision: Decision, facts: Facts): string => {
+  const look = new Look(facts)
+  const login = policy.allows.rules.find(rule => rule.name === reasonOf(decision))?.login
+  return `Unmet: ${(login?.conditions ?? []).flatMap(({ label, test }) => (test(look) === yes ? [] : label)).join(', ')}.`
 }
 
 /** The allow on this route that the fewest conditions keep from matching, and these conditions. */

@@ -3,7 +3,7 @@ import { instant } from './moment.ts'
 import { roleProblem, unknownName } from './names.ts'
 import type { Scope, Spot } from './scope.ts'
 import { type CallerKeys, overridesShape, unknownTestName } from './test-caller.ts'
-import type { TestNames } from './test-grid.ts'
+import type { Effect, TestNames } from './test-grid.ts'
 
 /** One thing that a test file asserts. */
 export interface Expectation {
@@ -11,7 +11,7 @@ export interface Expectation {
   readonly request: string
   readonly overrides: CallerKeys
   readonly at: number
-  readonly effect: 'allow' | 'deny'
+  readonly effect: Effect
   /** Rule or reason, where the file names it. */
   readonly by: string | null
   readonly role: string | null
@@ -33,7 +33,7 @@ export const caseShape = (scope: TestScope, names: TestNames): Shape<Case> => {
     ask: required(askShape(names), 'Write a caller and a request: ask: anna invoice'),
     with: optional<CallerKeys>(overridesShape(scope.policy), new Map(), 'Keys of the caller that differ in this case.'),
     at: optional<number | null>(instant, null, 'Another moment than now.'),
-    expect: required(expectShape(scope), 'Write allow or deny, and by which rule: expect: deny by default'),
+    expect: required(expectShape(scope), 'Write allow, step-up or deny, and by which rule: expect: deny by default'),
     role: optional<string | null>(text('a role name', roleProblem, 206), null, 'The Cassandra role that the permit names.'),
     hide: notBuilt('What is removed from the reply.'),
   })
@@ -43,8 +43,8 @@ export const caseShape = (scope: TestScope, names: TestNames): Shape<Case> => {
       const value = fields.read(node, at)
       if (value === bad) return bad
       const { ask, expect, role } = value
-      if (role !== null && expect.effect === 'deny')
-        return fail(at, node, 703, 'a denied request has no role; remove role, or expect allow.')
+      if (role !== null && expect.effect !== 'allow')
+        return fail(at, node, 703, 'a request that is not allowed has no role; remove role, or expect allow.')
       return { ...ask, ...expect, overrides: value.with, at: value.at, role, spot: at.source.position(node.offset) }
     },
   }
@@ -69,19 +69,22 @@ const askShape = (names: TestNames): Shape<Pick<Expectation, 'caller' | 'request
 const reasons = ['default', 'tenant-mismatch']
 
 const expectShape = (scope: TestScope): Shape<Pick<Expectation, 'effect' | 'by'>> => ({
-  schema: { type: 'string', pattern: '^(allow|deny)( by \\S+)?$' },
+  schema: { type: 'string', pattern: '^(allow|step-up|deny)( by \\S+)?$' },
   read(node, at) {
-    const value = text('allow or deny, then "by" and a rule').read(node, at)
+    const value = text('allow, step-up or deny, then "by" and a rule').read(node, at)
     if (value === bad) return bad
     const found = /^(allow|deny|step-up)([+-])?(?: by (\S+))?$/.exec(value)
     if (!found)
-      return fail(at, node, 703, `"${value}" is not an expectation; write allow or deny, then "by" and a rule or reason: deny by default.`)
-    if (found[1] === 'step-up' || found[2])
-      return fail(at, node, 209, `"${value}" is part of the format, but this version does not build it yet. Write allow or deny.`)
-    const effect = found[1] === 'allow' ? 'allow' : 'deny'
+      return fail(
+        at,
+        node,
+        703,
+        `"${value}" is not an expectation; write allow, step-up or deny, then "by" and a rule or reason: deny by default.`,
+      )
+    if (found[2]) return fail(at, node, 209, `"${value}" is part of the format, but this version does not build it yet. Write ${found[1]}.`)
+    const effect = found[1] === 'allow' || found[1] === 'step-up' ? found[1] : 'deny'
     const by = found[3] ?? null
-    if (effect === 'allow' && by !== null && reasons.includes(by))
-      return fail(at, node, 703, `${by} only ever denies; write deny by ${by}.`)
+    if (effect !== 'deny' && by !== null && reasons.includes(by)) return fail(at, node, 703, `${by} only ever denies; write deny by ${by}.`)
     if (by === null || reasons.includes(by) || scope.policy.rules.has(by)) return { effect, by }
     if (scope.platformRules === null || scope.platformRules.has(by)) return { effect, by }
     return fail(at, node, 701, unknownName(at.source, by, 'rules', new Map([...scope.platformRules, ...scope.policy.rules]), reasons))

@@ -3,10 +3,13 @@ import type { Node, Source } from '../config/source.ts'
 import type { Spot } from './scope.ts'
 import { unknownTestName } from './test-caller.ts'
 
+/** What a test expects. `step-up`: only a better sign-in is missing. */
+export type Effect = 'allow' | 'step-up' | 'deny'
+
 export interface Cell {
   readonly caller: string
   readonly request: string
-  readonly effect: 'allow' | 'deny'
+  readonly effect: Effect
   readonly spot: Spot
 }
 
@@ -100,10 +103,14 @@ class Grid {
 
   #cell(request: string, caller: string | undefined, { text, spot }: Word): void {
     if (text === '.' || caller === undefined) return
-    if (text === 'allow' || text === 'deny') this.cells.push({ caller, request, effect: text, spot })
+    if (text === 'allow' || text === 'step-up' || text === 'deny') this.cells.push({ caller, request, effect: text, spot })
     else if (/^(allow|deny|step-up)[+-]?$/.test(text))
-      this.#fail({ text, spot }, 209, `"${text}" is part of the format, but this version does not build it yet. Write allow, deny or ".".`)
-    else this.#fail({ text, spot }, 703, `"${text}" is not an expectation; write allow, deny or ".".`)
+      this.#fail(
+        { text, spot },
+        209,
+        `"${text}" is part of the format, but this version does not build it yet. Write allow, step-up, deny or ".".`,
+      )
+    else this.#fail({ text, spot }, 703, `"${text}" is not an expectation; write allow, step-up, deny or ".".`)
   }
 
   #fail({ spot }: Word, number: number, message: string): void {

@@ -25,7 +25,6 @@ describe('the example files of the specification', () => {
     ).toEqual([
       '23:3', // always
       '49:14', // when.check
-      '50:18', // needs-login
       '51:54', // then.limit
       '60:14', // when.check
       '61:52', // then.hide
@@ -35,13 +34,6 @@ describe('the example files of the specification', () => {
       '76:11', // mode
     ])
     expect(findings.filter(finding => finding.file === 'acme.policy-test.yaml').map(f => `${f.line}:${f.column}`)).toEqual([
-      '8:21', // acr
-      '8:32', // amr
-      '8:50', // signed-in
-      '9:32', // acr
-      '9:42', // amr
-      '9:60', // signed-in
-      '28:31', // step-up
       '30:15', // deny+
       '30:23',
       '30:31',

@@ -45,6 +45,49 @@ describe('the order of a decision', () => {
   })
 })
 
+describe('needs-login', () => {
+  const login = { acr: ['phrh', 'phr'], amr: 'hwk', within: '15m' }
+  const who = { leads: { scopes: 'pay' } }
+  const rules = [allow('pay', { who: 'leads', 'needs-login': login }), allow('broad')]
+  const now = Date.parse('2026-11-23T10:00:00Z')
+  const signedIn = (ago: number, extra: object = {}) => ({ acr: 'phr', amr: ['pwd', 'hwk'], auth_time: now / 1000 - ago, ...extra })
+  const ask = (claims: Record<string, unknown>) => decide(engineFor({ who, rules }), { scopes: ['pay'], now, claims })
+
+  it('is met by one of acr, one of amr, and a sign-in that is not too old', () => {
+    expect(ask(signedIn(0))).toBe('allow pay')
+    expect(ask(signedIn(900, { acr: 'phrh' }))).toBe('allow pay')
+    expect(ask(signedIn(-60))).toBe('allow pay')
+  })
+
+  it.each<[string, Record<string, unknown>]>([
+    ['a sign-in too long ago', signedIn(900.001)],
+    ['a sign-in more than 60 s ahead', signedIn(-60.001)],
+    ['no auth_time', { acr: 'phr', amr: ['hwk'] }],
+    ['auth_time as text', signedIn(0, { auth_time: '1700000000' })],
+    ['another acr', signedIn(0, { acr: 'pwd' })],
+    ['no acr', { amr: ['hwk'], auth_time: now / 1000 }],
+    ['another amr', signedIn(0, { amr: ['otp'] })],
+    ['amr as text', signedIn(0, { amr: 'hwk' })],
+  ])('%s is step-up, and no later allow undoes it', (_, claims) => {
+    expect(ask(claims)).toBe('step-up pay')
+  })
+
+  it('is judged only for the allow that decides, and after every deny', () => {
+    expect(decide(engineFor({ who, rules }), { now })).toBe('allow broad')
+    expect(decide(engineFor({ who, rules: [deny('stop'), ...rules] }), { scopes: ['pay'], now })).toBe('deny stop')
+  })
+
+  it('a step-up says what sign-in would be enough', () => {
+    const challenged = (needs: object) => {
+      const decision = engineFor({ rules: [allow('pay', { 'needs-login': needs })] }).decide(facts({ now }))
+      return decision.effect === 'deny' ? [decision.code, decision.tenant, decision.challenge] : []
+    }
+    expect(challenged(login)).toEqual(['PST2106', 'acme', { acrValues: ['phrh', 'phr'], maxAge: 900 }])
+    expect(challenged({ amr: ['hwk'] })).toEqual(['PST2106', 'acme', { acrValues: [], maxAge: null }])
+    expect(challenged({ within: '30d' })).toEqual(['PST2106', 'acme', { acrValues: [], maxAge: 2_592_000 }])
+  })
+})
+
 describe('recognition', () => {
   const recognise = {
     host: ['a.example', 'b.example'],
@@ -121,6 +164,7 @@ describe('a tenant without a good version', () => {
       tenant: 'acme',
       policyDigest: null,
       inDoubt: false,
+      challenge: null,
     })
     expect(decide(engine, { claims: { tid: 'globex' } })).toBe('allow read')
   })

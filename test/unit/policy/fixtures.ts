@@ -94,9 +94,11 @@ export const facts = (asked: Asked = {}): Facts => {
   }
 }
 
-/** `allow read`, `deny default`, `deny frozen?` where the deny matched in doubt. */
+/** `allow read`, `step-up pay`, `deny default`, `deny frozen?` where the deny matched in doubt. */
 export const said = (decision: Decision): string =>
-  decision.effect === 'allow' ? `allow ${decision.permit.rule}` : `deny ${decision.reason}${decision.inDoubt ? '?' : ''}`
+  decision.effect === 'allow'
+    ? `allow ${decision.permit.rule}`
+    : `${decision.code === 'PST2106' ? 'step-up' : 'deny'} ${decision.reason}${decision.inDoubt ? '?' : ''}`
 
 export const decide = (engine: PolicyEngine, asked: Asked = {}): string => said(engine.decide(facts(asked)))
 

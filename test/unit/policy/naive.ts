@@ -21,6 +21,7 @@ export interface NaiveRule {
   }
   readonly from?: string
   readonly until?: string
+  readonly 'needs-login'?: { readonly acr?: readonly string[]; readonly amr?: readonly string[]; readonly within?: string }
   readonly then?: { readonly 'cassandra-role': string }
 }
 export interface NaiveTime {
@@ -55,8 +56,20 @@ export const naiveDecision = (policy: NaivePolicy, facts: Facts): string => {
     if (truth !== false) return `deny ${rule.deny}${truth === null ? '?' : ''}`
   }
   for (const rule of policy.rules.filter(one => one.allow !== undefined && coversLine(one, facts, false)))
-    if (matches(policy, rule, facts, 'grant') === true) return `allow ${rule.allow} ${rule.then?.['cassandra-role'] ?? '-'}`
+    if (matches(policy, rule, facts, 'grant') === true)
+      return lacksLogin(rule, facts) ? `step-up ${rule.allow}` : `allow ${rule.allow} ${rule.then?.['cassandra-role'] ?? '-'}`
   return 'deny default'
+}
+
+const lacksLogin = ({ 'needs-login': login = {} }: NaiveRule, { identity, now }: Facts): boolean => {
+  const { acr, amr, auth_time } = identity.claims
+  const minutes = Number(login.within?.replace('m', '') ?? Number.NaN)
+  const age = typeof auth_time === 'number' ? now / 1000 - auth_time : Number.NaN
+  return (
+    (login.acr !== undefined && !login.acr.some(one => one === acr)) ||
+    (login.amr !== undefined && !login.amr.some(one => Array.isArray(amr) && amr.includes(one))) ||
+    (login.within !== undefined && !(age <= minutes * 60 && age >= -60))
+  )
 }
 
 const matches = (policy: NaivePolicy, rule: NaiveRule, facts: Facts, side: 'grant' | 'refuse'): Truth => {

@@ -22,7 +22,7 @@ type Chance = ReturnType<typeof chance>
 const segments = ['a', 'b', 'v1']
 const patternOf = ({ pick, below, maybe }: Chance): string => {
   const parts = Array.from({ length: below(4) }, (_, i) => pick([...segments, `{x${i}}`]))
-  if (maybe(30)) parts.push('**')
+  if (maybe(50)) parts.push('**')
   else if (maybe(15)) parts.push('')
   return parts.length === 1 && parts[0] === '' ? '/' : `/${parts.join('/')}`
 }
@@ -61,6 +61,9 @@ const windowOf = (c: Chance): NaiveTime => ({
   ...(c.maybe(20) ? { 'month-days': c.some([1, 15, 20], 2) } : {}),
 })
 
+const loginOf = (c: Chance) =>
+  c.pick([{ acr: ['high', 'low'] }, { amr: ['hwk'] }, { within: '15m' }, { acr: ['high'], amr: ['hwk', 'otp'], within: '2m' }])
+
 const ruleOf = (c: Chance, i: number, names: readonly string[]): NaiveRule => {
   const effect = c.maybe(50) ? 'allow' : 'deny'
   const when = {
@@ -80,6 +83,7 @@ const ruleOf = (c: Chance, i: number, names: readonly string[]): NaiveRule => {
     ...(Object.keys(when).length > 0 ? { when } : {}),
     ...(c.maybe(15) ? { from: c.pick(moments) } : {}),
     ...(c.maybe(15) ? { until: '2026-11-20T00:00:00+01:00' } : {}),
+    ...(effect === 'allow' && c.maybe(50) ? { 'needs-login': loginOf(c) } : {}),
     ...(effect === 'allow' && c.maybe(50) ? handing(`acme_${c.pick(['ro', 'rw'])}`) : {}),
   }
 }
@@ -108,10 +112,11 @@ const askedOf = (c: Chance): Asked => {
     { length: c.below(3) },
     () => `${c.pick(['q', 'r', '%71', '%zz'])}=${c.pick(['csv', '5', '3', '07', 'x', '%ff', ''])}`,
   ).join('&')
+  const now = c.pick(clocks)
   return {
     call: `${c.pick(['GET', 'POST', 'PUT', 'DELETE'])} ${pathOf(c)}${query === '' ? '' : `?${query}`}`,
     ip: c.pick(['10.1.2.3', '10.9.9.9', '192.0.2.200', '203.0.113.9', '::ffff:10.1.2.3', null]),
-    now: c.pick(clocks),
+    now,
     subject: c.pick(['s1', 's2', 's3']),
     scopes: c.pick([[], ['read'], ['read', 'write']]),
     agents: c.maybe(35) ? c.some(['bot', 'robot', 'other'], 3) : [],
@@ -126,6 +131,8 @@ const askedOf = (c: Chance): Asked => {
         { groups: null },
         { groups: ['g1'], hasgroups: true },
       ]),
+      ...c.pick<Record<string, unknown>>([{}, { acr: 'high', amr: ['otp'] }, { acr: 'low', amr: ['pwd', 'hwk'] }, { amr: 'hwk' }]),
+      ...(c.maybe(70) ? { auth_time: now / 1000 - c.pick([-61, -60, 0, 120, 121, 900, 901]) } : {}),
       ...c.pick<Record<string, unknown>>([{}, { dept: 'x' }, { dept: 'z' }, { dept: 3 }]),
       ...c.pick<Record<string, unknown>>([{}, { level: 1 }, { level: 9 }, { level: '1' }]),
     },
@@ -135,6 +142,7 @@ const askedOf = (c: Chance): Asked => {
 const told = (engine: PolicyEngine, asked: Asked): string => {
   const decision = engine.decide(facts(asked))
   if (decision.effect === 'allow') return `allow ${decision.permit.rule} ${decision.permit.cassandraRole ?? '-'}`
+  if (decision.code === 'PST2106') return `step-up ${decision.reason}`
   return `deny ${decision.reason}${decision.inDoubt ? '?' : ''}`
 }
 
@@ -153,11 +161,19 @@ describe('the indexed evaluator', () => {
         const asked = askedOf(c)
         const wanted = naiveDecision(policy, facts(asked))
         expect(told(engine, asked), JSON.stringify({ policy, asked })).toBe(wanted)
-        const kind = wanted.endsWith('?') ? 'doubt' : wanted.startsWith('allow') ? 'allow' : wanted === 'deny default' ? 'default' : 'deny'
+        const kind = wanted.startsWith('step-up')
+          ? 'step-up'
+          : wanted.endsWith('?')
+            ? 'doubt'
+            : wanted.startsWith('allow')
+              ? 'allow'
+              : wanted === 'deny default'
+                ? 'default'
+                : 'deny'
         seen.set(kind, (seen.get(kind) ?? 0) + 1)
       }
     }
     // A generator that only ever meets one kind of decision would prove nothing.
-    for (const kind of ['allow', 'deny', 'default', 'doubt']) expect(seen.get(kind), kind).toBeGreaterThan(200)
+    for (const kind of ['allow', 'step-up', 'deny', 'default', 'doubt']) expect(seen.get(kind), kind).toBeGreaterThan(100)
   })
 })

@@ -59,7 +59,8 @@ describe('a test file', () => {
     ['ip: 10.1.2.3', 'region: eu', '5:28 P201', /not a key here/],
     ['groups: [staff]', 'groups: staff', '5:19 P203', /write a list/],
     ['ip: 10.1.2.3', 'level: "3"', '5:35 P108', /without quotes/],
-    ['ip: 10.1.2.3', 'acr: x', '5:33 P209', /does not build/],
+    ['ip: 10.1.2.3', 'acr: 1', '5:33 P108', /quote it/],
+    ['ip: 10.1.2.3', 'signed-in: 5 minutes ago', '5:39 P306', /not a moment/],
     ['ip: 10.1.2.3', 'act: {}', '5:33 P202', /sub is missing/],
     ['like: anna', 'like: ana', '6:17 P701', /Write anna/],
     ['{ groups: [staff],', '{ like: carl,', '6:3 P208', /anna -> carl -> anna/],
@@ -73,16 +74,16 @@ describe('a test file', () => {
     ['  a        allow  deny', '  a        allow', '13:3 P702', /1 cells for 2 callers/],
     ['  b        .', '  a        .', '14:3 P702', /a row already/],
     ['request  anna   carl', 'request  anna   anna', '11:19 P702', /a column already/],
-    ['  a        allow  deny', '  a        allow  no', '13:19 P703', /write allow, deny/],
+    ['  a        allow  deny', '  a        allow  no', '13:19 P703', /write allow, step-up, deny/],
     ['  a        allow  deny', '  a        allow  deny-', '13:19 P209', /does not build/],
-    ['  a        allow  deny', '  a        step-up deny', '13:12 P209', /does not build/],
     ['ask: anna a', 'ask: ana a', '16:12 P701', /Write anna/],
     ['ask: anna a', 'ask: anna c', '16:12 P701', /requests/],
     ['ask: anna a', 'ask: anna', '16:12 P703', /a caller, one blank and a request/],
     ['expect: allow by read', 'expect: allow by raed', '16:28 P701', /Write read \(line 1\)/],
     ['expect: allow by read', 'expect: allow by default', '16:28 P703', /write deny by default/],
     ['expect: allow by read', 'expect: yes please', '16:28 P703', /deny by default/],
-    ['expect: allow by read', 'expect: step-up', '16:28 P209', /does not build/],
+    ['expect: allow by read', 'expect: step-up by default', '16:28 P703', /write deny by default/],
+    ['expect: allow by read, role', 'expect: step-up by read, role', '17:5 P703', /no role/],
     ['with: { dept: null }', 'with: { like: anna }', '17:28 P201', /not a key here/],
     ['role: acme_ro', 'hide: []', '17:99 P209', /does not build/],
     ['deny by stop', 'deny by stop, role: acme_ro', '18:5 P703', /no role/],
@@ -126,6 +127,36 @@ describe('running', () => {
       '17 P703 carl a: wanted allow by read with role acme_ro, got deny by default. Nearest allow: read (acme.policy.yaml:1): until does not hold.',
     ])
     expect(messages(base.replace('at: "2026-11-28T22:00:00Z"', 'at: "2026-11-28T21:59:59Z"'), bounded)).toEqual([])
+  })
+
+  it('step-up: acr, amr and signed-in make the sign-in, and a failure says what it lacks', () => {
+    const strong = tenantFile('acme', {
+      rules: [allow('pay', { 'needs-login': { acr: 'phrh', amr: ['hwk'], within: '15m' } })],
+    })
+    const text = `postern: policy-test/v1
+tenant: acme
+now: 2026-11-23T10:00:00+01:00
+callers:
+  lea:   { acr: phrh, amr: [pwd, hwk], signed-in: 15m ago }
+  moment: { like: lea, signed-in: "2026-11-23T08:45:00Z" }
+  stale: { like: lea, signed-in: 16m ago }
+  weak:  { like: lea, acr: pwd, amr: pwd }
+  none:  { like: lea, signed-in: null }
+requests: { pay: GET /v1/a }
+grid: |
+  request  lea    moment  stale    weak     none
+  pay      allow  allow   step-up  step-up  step-up
+cases:
+  - { ask: lea pay, at: "2030-01-01T00:00:00Z", expect: allow by pay }
+  - { ask: moment pay, at: "2026-11-23T09:00:01Z", expect: step-up by pay }
+`
+    expect(messages(text, strong)).toEqual([])
+    expect(messages(text.replace('allow   step-up  step-up', 'allow   allow    deny'), strong)).toEqual([
+      '13 P703 stale pay: wanted allow, got step-up by pay. Unmet: needs-login.within.',
+      '13 P703 weak pay: wanted deny, got step-up by pay. Unmet: needs-login.acr, needs-login.amr.',
+    ])
+    const one = text.replace(/grid: \|[\s\S]*?cases:/, 'cases:').replace(/ {2}- \{ ask: lea.*\n/, '')
+    expect(messages(one, strong)).toEqual([])
   })
 
   it('a rule that decides no expectation is P704 where it stands; a share may be enough', () => {
