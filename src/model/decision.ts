@@ -27,6 +27,16 @@ export interface ZoneClocks {
   at(zone: string, ms: number): LocalTime | null
 }
 
+export type Effect = 'allow' | 'step-up' | 'deny'
+
+/** What the whole policy would have said with its shadow rules enforced. Never acted upon. */
+export interface ShadowDecision {
+  readonly effect: Effect
+  /** Rule name or `default`. */
+  readonly rule: string
+  readonly policyDigest: string
+}
+
 export interface Denial {
   readonly effect: 'deny'
   readonly code: ProblemCode
@@ -39,9 +49,11 @@ export interface Denial {
   readonly inDoubt: boolean
   /** Only a better sign-in is missing (PST2106): what it must be. */
   readonly challenge: LoginChallenge | null
+  /** Null where no shadow rule is a candidate. */
+  readonly shadow: ShadowDecision | null
 }
 
-export type Decision = { readonly effect: 'allow'; readonly permit: Permit } | Denial
+export type Decision = { readonly effect: 'allow'; readonly permit: Permit; readonly shadow: ShadowDecision | null } | Denial
 
 /** The composed policies of one snapshot. Pure: same facts, same answer. */
 export interface PolicyEngine {

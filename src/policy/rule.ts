@@ -2,6 +2,7 @@ import {
   type Bad,
   bad,
   type Context,
+  choice,
   entryOf,
   type Field,
   fail,
@@ -26,6 +27,8 @@ export interface Rule {
   readonly effect: 'allow' | 'deny'
   readonly name: string
   readonly why: string
+  /** `shadow`: decided and logged, never enforced. */
+  readonly mode: 'enforce' | 'shadow'
   readonly who: readonly string[]
   readonly except: readonly string[]
   readonly to: readonly RouteLine[]
@@ -66,7 +69,7 @@ const common = (scope: Scope, side: Side) => ({
   ),
   to: required(linesShape, 'Write methods and a path: to: GET /v1/invoices/{invoice}'),
   when: optional<When | null>(whenShape, null, 'Further conditions; all must hold.'),
-  mode: notBuilt('Shadow or enforce.'),
+  mode: optional<Rule['mode']>(choice(['enforce', 'shadow']), 'enforce', 'shadow: decided and logged, never enforced.'),
   from: optional<number | null>(firstMoment, null, 'First moment at which the rule holds; a day means 00:00 UTC.'),
   until: optional<number | null>(lastMoment, null, 'First moment at which it no longer holds.'),
 })
@@ -133,8 +136,8 @@ export const ruleShape = (scope: Scope): Shape<Rule> => {
   }
 }
 
-type Common = Pick<Rule, 'why' | 'who' | 'except' | 'to' | 'when' | 'from' | 'until'>
-const parts = ({ why, who, except, to, when, from, until }: Common): Common => ({ why, who, except, to, when, from, until })
+type Common = Pick<Rule, 'why' | 'mode' | 'who' | 'except' | 'to' | 'when' | 'from' | 'until'>
+const parts = ({ why, mode, who, except, to, when, from, until }: Common): Common => ({ why, mode, who, except, to, when, from, until })
 
 /** A deny whose window is empty would silently refuse nobody. */
 const inOrder = ({ from, until }: Pick<Rule, 'from' | 'until'>, node: Node, at: Context): boolean => {

@@ -1,13 +1,14 @@
-import type { Decision, Facts, PolicyEngine, ZoneClocks } from '../model/decision.ts'
+import type { Decision, Effect, Facts, PolicyEngine, ZoneClocks } from '../model/decision.ts'
 import type { Finding } from '../model/finding.ts'
 import { type CompiledPolicy, evaluate } from './compile.ts'
 import { type Condition, Look } from './conditions.ts'
 import type { Recognise } from './recognise-shape.ts'
 import { candidates } from './route-index.ts'
+import type { Rule } from './rule.ts'
 import { buildCaller, resolveCaller } from './test-caller.ts'
 import type { Expectation } from './test-case.ts'
 import type { TestFile } from './test-file.ts'
-import type { Effect } from './test-grid.ts'
+import { type Outcome, width } from './test-grid.ts'
 import { unsure, yes } from './tri.ts'
 import { zoneClocks } from './zone-clock.ts'
 
@@ -47,8 +48,7 @@ export const runTests = (bench: Bench, tests: readonly TestFile[], { selected = 
       expectations++
       const facts = factsOf(bench, test, expectation, zones)
       const decision = bench.engine.decide(facts)
-      const rule = ruleOf(decision, bench.policy)
-      if (rule !== null) decided.add(rule)
+      for (const rule of rulesOf(decision, bench.policy)) decided.add(rule)
       if (differs(expectation, decision))
         findings.push(finding(test.file, expectation.spot, 703, message(bench, expectation, decision, facts)))
     }
@@ -84,29 +84,41 @@ const factsOf = (bench: Bench, test: TestFile, { caller, request, overrides, at 
   return { origin: { id: 'test', method, target, headers, host, clientIp, ...proved }, identity, now: at, zones }
 }
 
-/** The tenant's own rule that decided, if one did: a platform rule of the same name is another rule. */
-const ruleOf = (decision: Decision, policy: CompiledPolicy): string | null => {
-  if (decision.effect === 'allow') return decision.permit.rule
-  const ofRule = decision.code === 'PST2101' || decision.code === 'PST2106'
-  return ofRule && decision.policyDigest === policy.digest ? decision.reason : null
+/** The tenant's own rules that decided, in force or in the shadow: a platform rule of the same name is another rule. */
+const rulesOf = (decision: Decision, policy: CompiledPolicy): readonly string[] => {
+  const inForce = { rule: reasonOf(decision), policyDigest: decision.effect === 'allow' ? policy.digest : decision.policyDigest }
+  const own = [inForce, decision.shadow].flatMap(one => (one?.policyDigest === policy.digest ? one.rule : []))
+  return own.filter(rule => rule !== 'default')
 }
 
 const effectOf = (decision: Decision): Effect => (decision.effect === 'deny' && decision.code === 'PST2106' ? 'step-up' : decision.effect)
 const reasonOf = (decision: Decision): string => (decision.effect === 'allow' ? decision.permit.rule : decision.reason)
 const roleOf = (decision: Decision): string | null => (decision.effect === 'allow' ? decision.permit.cassandraRole : null)
 
-const differs = ({ effect, by, role }: Expectation, decision: Decision): boolean =>
-  effect !== effectOf(decision) || (by !== null && by !== reasonOf(decision)) || (role !== null && role !== roleOf(decision))
+const outcomeOf = (decision: Decision): Outcome => {
+  const effect = effectOf(decision)
+  const gain = decision.shadow === null ? 0 : width(decision.shadow.effect) - width(effect)
+  return { effect, shadow: gain > 0 ? '+' : gain < 0 ? '-' : '' }
+}
+const spelled = ({ effect, shadow }: Outcome): string => `${effect}${shadow}`
+
+const differs = ({ by, role, ...wanted }: Expectation, decision: Decision): boolean =>
+  spelled(wanted) !== spelled(outcomeOf(decision)) ||
+  (by !== null && by !== reasonOf(decision)) ||
+  (role !== null && role !== roleOf(decision))
 
 const message = (bench: Bench, expectation: Expectation, decision: Decision, facts: Facts): string => {
   const { caller, request, effect, by, role } = expectation
-  const wanted = `${effect}${by === null ? '' : ` by ${by}`}${role === null ? '' : ` with role ${role}`}`
+  const wanted = `${spelled(expectation)}${by === null ? '' : ` by ${by}`}${role === null ? '' : ` with role ${role}`}`
   const gotRole =
     role !== null && decision.effect === 'allow' ? ` with ${roleOf(decision) === null ? 'no role' : `role ${roleOf(decision)}`}` : ''
   const doubt = decision.effect === 'deny' && decision.inDoubt ? ' in doubt (a condition cannot be told)' : ''
+  const { shadow } = decision
+  const would =
+    shadow !== null && outcomeOf(decision).shadow !== expectation.shadow ? `, and in the shadow ${shadow.effect} by ${shadow.rule}` : ''
   const login = effectOf(decision) === 'step-up' ? ` ${unmetLogin(bench, decision, facts)}` : ''
   const nearest = effect === 'allow' && decision.effect === 'deny' && decision.code === 'PST2102' ? ` ${nearestAllow(bench, facts)}` : ''
-  return `${caller} ${request}: wanted ${wanted}, got ${effectOf(decision)} by ${reasonOf(decision)}${gotRole}${doubt}.${login}${nearest}`
+  return `${caller} ${request}: wanted ${wanted}, got ${spelled(outcomeOf(decision))} by ${reasonOf(decision)}${gotRole}${doubt}${would}.${login}${nearest}`
 }
 
 /** What the sign-in lacks for the allow that decided. */
@@ -123,7 +135,7 @@ const nearestAllow = ({ policy, file }: Bench, facts: Facts): string => {
   let best: { readonly name: string; readonly unmet: readonly Condition[] } | null = null
   for (const number of candidates(policy.allows.index, method, target.path)) {
     const rule = policy.allows.rules[number]
-    if (rule === undefined || evaluate(rule, look) === yes) continue
+    if (rule === undefined || rule.shadow || evaluate(rule, look) === yes) continue
     const unmet = rule.conditions.filter(condition => condition.test(look) !== yes)
     if (best === null || unmet.length < best.unmet.length) best = { name: rule.name, unmet }
   }
@@ -143,11 +155,10 @@ const uncovered = (bench: Bench, tests: readonly TestFile[], decided: ReadonlySe
   const reached = rules.length === 0 ? 100 : ((rules.length - missing.length) / rules.length) * 100
   if (reached >= wanted) return []
   return missing.map(rule =>
-    finding(
-      bench.file,
-      rule.spot,
-      704,
-      `no expectation is decided by ${rule.name}; add a case with "expect: ${rule.effect} by ${rule.name}".`,
-    ),
+    finding(bench.file, rule.spot, 704, `no expectation is decided by ${rule.name}; add a case with ${caseFor(rule)}.`),
   )
 }
+
+/** A shadow rule never decides what is enforced: only the sign behind the outcome shows it. */
+const caseFor = ({ effect, mode, name }: Rule): string =>
+  mode === 'enforce' ? `"expect: ${effect} by ${name}"` : `"expect: ${effect === 'allow' ? 'deny+' : 'allow-'}", for it is a shadow rule`

@@ -3,15 +3,14 @@ import { instant } from './moment.ts'
 import { roleProblem, unknownName } from './names.ts'
 import type { Scope, Spot } from './scope.ts'
 import { type CallerKeys, overridesShape, unknownTestName } from './test-caller.ts'
-import type { Effect, TestNames } from './test-grid.ts'
+import { type Outcome, outcomes, type TestNames } from './test-grid.ts'
 
 /** One thing that a test file asserts. */
-export interface Expectation {
+export interface Expectation extends Outcome {
   readonly caller: string
   readonly request: string
   readonly overrides: CallerKeys
   readonly at: number
-  readonly effect: Effect
   /** Rule or reason, where the file names it. */
   readonly by: string | null
   readonly role: string | null
@@ -68,25 +67,25 @@ const askShape = (names: TestNames): Shape<Pick<Expectation, 'caller' | 'request
 /** Reasons of a refusal that are not rules. */
 const reasons = ['default', 'tenant-mismatch']
 
-const expectShape = (scope: TestScope): Shape<Pick<Expectation, 'effect' | 'by'>> => ({
-  schema: { type: 'string', pattern: '^(allow|step-up|deny)( by \\S+)?$' },
+const expectShape = (scope: TestScope): Shape<Outcome & Pick<Expectation, 'by'>> => ({
+  schema: { type: 'string', pattern: '^(allow-?|step-up[+-]?|deny\\+?)( by \\S+)?$' },
   read(node, at) {
     const value = text('allow, step-up or deny, then "by" and a rule').read(node, at)
     if (value === bad) return bad
-    const found = /^(allow|deny|step-up)([+-])?(?: by (\S+))?$/.exec(value)
-    if (!found)
+    const found = /^(\S+)(?: by (\S+))?$/.exec(value)
+    const outcome = outcomes.get(found?.[1] ?? '')
+    if (outcome === undefined)
       return fail(
         at,
         node,
         703,
-        `"${value}" is not an expectation; write allow, step-up or deny, then "by" and a rule or reason: deny by default.`,
+        `"${value}" is not an expectation; write allow, step-up or deny ("deny+" where shadow rules would make it wider, "allow-" narrower), then "by" and a rule or reason: deny by default.`,
       )
-    if (found[2]) return fail(at, node, 209, `"${value}" is part of the format, but this version does not build it yet. Write ${found[1]}.`)
-    const effect = found[1] === 'allow' || found[1] === 'step-up' ? found[1] : 'deny'
-    const by = found[3] ?? null
+    const { effect } = outcome
+    const by = found?.[2] ?? null
     if (effect !== 'deny' && by !== null && reasons.includes(by)) return fail(at, node, 703, `${by} only ever denies; write deny by ${by}.`)
-    if (by === null || reasons.includes(by) || scope.policy.rules.has(by)) return { effect, by }
-    if (scope.platformRules === null || scope.platformRules.has(by)) return { effect, by }
+    if (by === null || reasons.includes(by) || scope.policy.rules.has(by)) return { ...outcome, by }
+    if (scope.platformRules === null || scope.platformRules.has(by)) return { ...outcome, by }
     return fail(at, node, 701, unknownName(at.source, by, 'rules', new Map([...scope.platformRules, ...scope.policy.rules]), reasons))
   },
 })

@@ -88,6 +88,43 @@ describe('needs-login', () => {
   })
 })
 
+describe('mode: shadow', () => {
+  const mode = 'shadow'
+  const shadowOf = (rules: object[], platform: object = {}): [string, string | null] => {
+    const decision = engineFor({ rules }, platform).decide(facts())
+    return [said(decision), decision.shadow && `${decision.shadow.effect} ${decision.shadow.rule}`]
+  }
+
+  it('an allow grants nothing, a deny refuses nothing, and both say what they would have done', () => {
+    expect(shadowOf([allow('try', { mode })])).toEqual(['deny default', 'allow try'])
+    expect(shadowOf([deny('try', { mode }), allow('read')])).toEqual(['allow read', 'deny try'])
+    expect(shadowOf([allow('try', { mode, 'needs-login': { acr: 'high' } })])).toEqual(['deny default', 'step-up try'])
+    expect(shadowOf([allow('read')], { rules: [deny('above', { mode })] })).toEqual(['allow read', 'deny above'])
+  })
+
+  it('the whole policy is decided again, so what stands before a shadow rule still comes first', () => {
+    expect(shadowOf([deny('stop'), allow('try', { mode })])).toEqual(['deny stop', 'deny stop'])
+    expect(shadowOf([allow('read'), allow('try', { mode })])).toEqual(['allow read', 'allow read'])
+    expect(shadowOf([allow('try', { mode }), allow('read')])).toEqual(['allow read', 'allow try'])
+  })
+
+  it('there is no second decision where no shadow rule is on the route, nor outside a tenant', () => {
+    expect(shadowOf([allow('read'), allow('try', { mode, to: 'POST /v1/a' })])).toEqual(['allow read', null])
+    expect(engineFor({ rules: [allow('try', { mode })] }).decide(facts({ claims: { tid: 'x' } })).shadow).toBeNull()
+  })
+
+  it('the role of a shadow allow is handed to nobody, so its credential is not asked for', () => {
+    const rules = [allow('try', { mode, ...handing('acme_rw') }), allow('read', handing('acme_ro'))]
+    expect(engineFor({ rules }).roles).toEqual(['acme_ro'])
+  })
+
+  it('the second decision names the file that would refuse', () => {
+    const engine = engineFor({ rules: [allow('read')] }, { rules: [deny('above', { mode })] })
+    const { shadow } = engine.decide(facts())
+    expect(shadow?.policyDigest).not.toBe(engine.tenants[0]?.digestEnforced)
+  })
+})
+
 describe('recognition', () => {
   const recognise = {
     host: ['a.example', 'b.example'],
@@ -165,6 +202,7 @@ describe('a tenant without a good version', () => {
       policyDigest: null,
       inDoubt: false,
       challenge: null,
+      shadow: null,
     })
     expect(decide(engine, { claims: { tid: 'globex' } })).toBe('allow read')
   })

@@ -19,6 +19,7 @@ export interface NaiveRule {
     readonly query?: Readonly<Record<string, Wanted>>
     readonly time?: NaiveTime
   }
+  readonly mode?: 'shadow'
   readonly from?: string
   readonly until?: string
   readonly 'needs-login'?: { readonly acr?: readonly string[]; readonly amr?: readonly string[]; readonly within?: string }
@@ -50,7 +51,14 @@ const all = (truths: readonly Truth[]): Truth => (truths.includes(false) ? false
 const any = (truths: readonly Truth[]): Truth => (truths.includes(true) ? true : truths.includes(null) ? null : false)
 const opposite = (truth: Truth): Truth => (truth === null ? null : !truth)
 
-export const naiveDecision = (policy: NaivePolicy, facts: Facts): string => {
+/** What the policy says with its shadow rules enforced; null where none is on the route. */
+export const naiveShadow = (policy: NaivePolicy, facts: Facts): string | null =>
+  policy.rules.some(rule => rule.mode === 'shadow' && coversLine(rule, facts, rule.deny !== undefined)) ? judged(policy, facts) : null
+
+export const naiveDecision = (policy: NaivePolicy, facts: Facts): string =>
+  judged({ ...policy, rules: policy.rules.filter(rule => rule.mode !== 'shadow') }, facts)
+
+const judged = (policy: NaivePolicy, facts: Facts): string => {
   for (const rule of policy.rules.filter(one => one.deny !== undefined && coversLine(one, facts, true))) {
     const truth = matches(policy, rule, facts, 'refuse')
     if (truth !== false) return `deny ${rule.deny}${truth === null ? '?' : ''}`

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { PolicyEngine } from '../../../src/model/decision.ts'
 import { type Asked, composed, facts, handing, platformFile, tenantFile } from './fixtures.ts'
-import { type NaiveCaller, type NaivePolicy, type NaiveRule, type NaiveTime, naiveDecision } from './naive.ts'
+import { type NaiveCaller, type NaivePolicy, type NaiveRule, type NaiveTime, naiveDecision, naiveShadow } from './naive.ts'
 
 /** Mulberry32: the seed in the title of a failing test repeats it. */
 const chance = (seed: number) => {
@@ -81,6 +81,7 @@ const ruleOf = (c: Chance, i: number, names: readonly string[]): NaiveRule => {
     ...(c.maybe(25) ? { except: c.some(opposite, 2) } : {}),
     to: Array.from({ length: 1 + c.below(2) }, () => `${c.pick(['GET', 'GET POST', 'ANY', 'PUT'])} ${patternOf(c)}`),
     ...(Object.keys(when).length > 0 ? { when } : {}),
+    ...(c.maybe(20) ? { mode: 'shadow' as const } : {}),
     ...(c.maybe(15) ? { from: c.pick(moments) } : {}),
     ...(c.maybe(15) ? { until: '2026-11-20T00:00:00+01:00' } : {}),
     ...(effect === 'allow' && c.maybe(50) ? { 'needs-login': loginOf(c) } : {}),
@@ -146,6 +147,13 @@ const told = (engine: PolicyEngine, asked: Asked): string => {
   return `deny ${decision.reason}${decision.inDoubt ? '?' : ''}`
 }
 
+const shadowTold = (engine: PolicyEngine, asked: Asked): string | null => {
+  const { shadow } = engine.decide(facts(asked))
+  return shadow && `${shadow.effect} ${shadow.rule}`
+}
+/** Effect and rule alone. */
+const brief = (text: string): string => text.replace('?', '').split(' ').slice(0, 2).join(' ')
+
 const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31))
 
 describe('the indexed evaluator', () => {
@@ -161,6 +169,9 @@ describe('the indexed evaluator', () => {
         const asked = askedOf(c)
         const wanted = naiveDecision(policy, facts(asked))
         expect(told(engine, asked), JSON.stringify({ policy, asked })).toBe(wanted)
+        const shadow = naiveShadow(policy, facts(asked))
+        expect(shadowTold(engine, asked), JSON.stringify({ policy, asked })).toBe(shadow && brief(shadow))
+        if (shadow !== null && brief(shadow) !== brief(wanted)) seen.set('shadow', (seen.get('shadow') ?? 0) + 1)
         const kind = wanted.startsWith('step-up')
           ? 'step-up'
           : wanted.endsWith('?')
@@ -174,6 +185,6 @@ describe('the indexed evaluator', () => {
       }
     }
     // A generator that only ever meets one kind of decision would prove nothing.
-    for (const kind of ['allow', 'step-up', 'deny', 'default', 'doubt']) expect(seen.get(kind), kind).toBeGreaterThan(100)
+    for (const kind of ['allow', 'step-up', 'deny', 'default', 'doubt', 'shadow']) expect(seen.get(kind), kind).toBeGreaterThan(100)
   })
 })

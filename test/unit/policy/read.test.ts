@@ -82,7 +82,7 @@ describe('keys and names', () => {
     ['groups: [staff] }', 'issuer: https://x.example }', '13:20 P207', /does not stand in recognise\.issuer/],
     ['  staff: {', '  a: [b]\n  b: [a]\n  staff: {', '14:3 P208', /a -> b -> a/],
     ['  staff: {', '  a: [b]\n  b: [c]\n  c: [d]\n  d: [staff]\n  staff: {', '13:3 P208', /5 names deep/],
-    [last, rule('mode: shadow'), '19:11 P209', /does not build it yet/],
+    [last, rule('mode: dark'), '19:11 P204', /write enforce or shadow/],
     ['who:\n', 'always: { hide: [] }\nwho:\n', '12:9 P209', /does not build it yet/],
   ])('%j -> %j is reported at %s', (...row) => check(row))
 

@@ -74,8 +74,10 @@ describe('a test file', () => {
     ['  a        allow  deny', '  a        allow', '13:3 P702', /1 cells for 2 callers/],
     ['  b        .', '  a        .', '14:3 P702', /a row already/],
     ['request  anna   carl', 'request  anna   anna', '11:19 P702', /a column already/],
-    ['  a        allow  deny', '  a        allow  no', '13:19 P703', /write allow, step-up, deny/],
-    ['  a        allow  deny', '  a        allow  deny-', '13:19 P209', /does not build/],
+    ['  a        allow  deny', '  a        allow  no', '13:19 P703', /write allow, step-up or deny/],
+    ['  a        allow  deny', '  a        allow  deny-', '13:19 P703', /wider or narrower/],
+    ['  a        allow  deny', '  a        allow+ deny', '13:12 P703', /wider or narrower/],
+    ['expect: allow by read', 'expect: allow+ by read', '16:28 P703', /"allow-" narrower/],
     ['ask: anna a', 'ask: ana a', '16:12 P701', /Write anna/],
     ['ask: anna a', 'ask: anna c', '16:12 P701', /requests/],
     ['ask: anna a', 'ask: anna', '16:12 P703', /a caller, one blank and a request/],
@@ -157,6 +159,40 @@ cases:
     ])
     const one = text.replace(/grid: \|[\s\S]*?cases:/, 'cases:').replace(/ {2}- \{ ask: lea.*\n/, '')
     expect(messages(one, strong)).toEqual([])
+  })
+
+  it('"+" and "-" assert what shadow rules would change, no sign that they change nothing; they cover a rule', () => {
+    const trying = tenantFile('acme', {
+      claims: { groups: 'list<string>?' },
+      who: { staff: { groups: 'staff' }, lead: { groups: 'lead' } },
+      rules: [
+        deny('no-leads', { who: 'lead', mode: 'shadow' }),
+        allow('try-sign-in', { who: 'staff', to: 'GET /v1/b', mode: 'shadow', 'needs-login': { acr: 'high' } }),
+        allow('read', { who: 'lead' }),
+      ],
+    })
+    const text = `postern: policy-test/v1
+tenant: acme
+now: 2026-11-23T10:00:00Z
+callers: { ann: { groups: [staff] }, lea: { groups: [lead] }, eve: {} }
+requests: { a: GET /v1/a, b: GET /v1/b }
+grid: |
+  request  ann     lea     eve
+  a        deny    allow-  deny
+  b        deny+   deny    deny
+cases:
+  - { ask: lea a, expect: allow- by read }
+  - { ask: ann b, with: { acr: high }, expect: deny+ by default }
+`
+    expect(messages(text, trying)).toEqual([])
+    expect(messages(text.replace('allow-  deny', 'allow   deny').replace('deny+   deny', 'deny    deny'), trying)).toEqual([
+      '8 P703 lea a: wanted allow, got allow- by read, and in the shadow deny by no-leads.',
+      '9 P703 ann b: wanted deny, got deny+ by default, and in the shadow step-up by try-sign-in.',
+    ])
+    const uncovered = text.replace('deny+   deny', '.       deny').replace(/ {2}- \{ ask: ann b.*\n/, '')
+    expect(messages(uncovered, trying)).toEqual([
+      '1 P704 no expectation is decided by try-sign-in; add a case with "expect: deny+", for it is a shadow rule.',
+    ])
   })
 
   it('a rule that decides no expectation is P704 where it stands; a share may be enough', () => {
