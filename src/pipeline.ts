@@ -6,7 +6,7 @@ import { trust } from './edge/trust.ts'
 import type { InFlight } from './limits/in-flight.ts'
 import type { Audit, ExchangeEntry } from './model/audit.ts'
 import type { Credential, Unavailable } from './model/credential.ts'
-import type { Decision } from './model/decision.ts'
+import type { Decision, Denial, ZoneClocks } from './model/decision.ts'
 import type { Clock, Log } from './model/deps.ts'
 import type { Outgoing, Settled } from './model/exchange.ts'
 import type { Identity } from './model/identity.ts'
@@ -24,6 +24,7 @@ export interface Stages {
   readonly log: Log
   readonly current: Current
   readonly inFlight: InFlight
+  readonly zones: ZoneClocks
   identify(authorization: string | null): Identity | Refusal | Promise<Identity | Refusal>
   readonly audit: Audit
   meter(entry: ExchangeEntry): void
@@ -103,10 +104,9 @@ const decideAndSend = async (
   }
   trail.identity = identity
 
-  const decision = snapshot.policy.decide({ origin, identity, now: trail.time })
+  const decision = snapshot.policy.decide({ origin, identity, now: trail.time, zones: stages.zones })
   trail.decision = decision
-  if (decision.effect === 'deny' && (origin.route !== null || comesBeforeRoute(decision)))
-    return new Refusal(decision.code, decision.code === 'PST2101' ? decision.reason : '')
+  if (decision.effect === 'deny' && (origin.route !== null || comesBeforeRoute(decision))) return refusalOf(decision)
   const plan = origin.route === null ? undefined : snapshot.upstreams.get(origin.route.upstream)
   if (decision.effect === 'deny' || plan === undefined) return new Refusal('PST1201')
   const { permit } = decision
@@ -128,6 +128,10 @@ const decideAndSend = async (
   trail.answered(result.status)
   return oblige(permit, result, origin)
 }
+
+/** The rule is worth telling the audit where one decided; other reasons only repeat the code. */
+const refusalOf = ({ code, reason, challenge }: Denial): Refusal =>
+  new Refusal(code, code === 'PST2101' || code === 'PST2106' ? reason : '', 0, challenge)
 
 /** 404 is told only to those who are somebody in a tenant that can decide (contract 2). */
 const comesBeforeRoute = (decision: Decision): boolean =>

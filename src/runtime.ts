@@ -16,6 +16,7 @@ import type { Refusal } from './model/problem.ts'
 import { Notices } from './notices.ts'
 import { exchange, type Stages } from './pipeline.ts'
 import type { Composition } from './policy/compose.ts'
+import { zoneClocks } from './policy/zone-clock.ts'
 import { eventCodes } from './record/codes.ts'
 import type { RunningAudit } from './record/host.ts'
 import type { MetricSources, Metrics } from './record/metrics.ts'
@@ -144,6 +145,7 @@ export class Runtime {
       log: deps.log,
       current: this.#current,
       inFlight: this.#inFlight,
+      zones: zoneClocks(),
       identify: this.#identifier.identify,
       audit,
       meter: entry => {

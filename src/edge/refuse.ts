@@ -1,5 +1,5 @@
 import { Outgoing } from '../model/exchange.ts'
-import type { Refusal } from '../model/problem.ts'
+import type { LoginChallenge, Refusal } from '../model/problem.ts'
 
 const titles: Record<number, string> = {
   400: 'Bad Request',
@@ -34,5 +34,15 @@ export const refuse = (refusal: Refusal, requestId: string, gatewayRequestId: st
 }
 
 /** RFC 6750 section 3: no error code where no token came; otherwise `invalid_token` and no description, which would help only an attacker. */
-const challenge = (refusal: Refusal): string =>
-  refusal.code === 'PST3001' || refusal.code === 'PST3014' ? 'Bearer' : 'Bearer error="invalid_token"'
+const challenge = (refusal: Refusal): string => {
+  if (refusal.challenge !== null) return stepUp(refusal.challenge)
+  return refusal.code === 'PST3001' || refusal.code === 'PST3014' ? 'Bearer' : 'Bearer error="invalid_token"'
+}
+
+/** RFC 9470 section 3. The reader of policies admits nothing that could end the quoted string. */
+const stepUp = ({ acrValues, maxAge }: LoginChallenge): string =>
+  [
+    'Bearer error="insufficient_user_authentication"',
+    ...(acrValues.length === 0 ? [] : [`acr_values="${acrValues.join(' ')}"`]),
+    ...(maxAge === null ? [] : [`max_age="${maxAge}"`]),
+  ].join(', ')

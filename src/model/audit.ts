@@ -29,6 +29,8 @@ export interface ExchangeEntry {
   readonly policyDigest: string | null
   /** The deny matched only because a condition could not be evaluated. */
   readonly inDoubt: boolean
+  /** What would have been decided with shadow rules enforced; null where none was a candidate. */
+  readonly shadow: { readonly effect: 'allow' | 'step-up' | 'deny'; readonly rule: string } | null
   readonly credentialRole: string | null
   readonly credentialGeneration: number | null
   readonly upstream: string | null

@@ -1,7 +1,7 @@
 import type { Origin } from './exchange.ts'
 import type { Identity } from './identity.ts'
 import type { Permit } from './permit.ts'
-import type { ProblemCode } from './problem.ts'
+import type { LoginChallenge, ProblemCode } from './problem.ts'
 
 /** Everything a decision may look at. */
 export interface Facts {
@@ -9,6 +9,32 @@ export interface Facts {
   readonly identity: Identity
   /** Milliseconds since the epoch. */
   readonly now: number
+  readonly zones: ZoneClocks
+}
+
+/** What a clock on the wall shows, and the day of the calendar beside it. */
+export interface LocalTime {
+  /** 1 Monday to 7 Sunday. */
+  readonly weekday: number
+  readonly monthDay: number
+  /** Of the day. */
+  readonly minute: number
+}
+
+/** Wall clocks by IANA zone. A question of zone and moment alone, but one that is costly to answer afresh for each request. */
+export interface ZoneClocks {
+  /** Null for a moment that no calendar has. */
+  at(zone: string, ms: number): LocalTime | null
+}
+
+export type Effect = 'allow' | 'step-up' | 'deny'
+
+/** What the whole policy would have said with its shadow rules enforced. Never acted upon. */
+export interface ShadowDecision {
+  readonly effect: Effect
+  /** Rule name or `default`. */
+  readonly rule: string
+  readonly policyDigest: string
 }
 
 export interface Denial {
@@ -21,9 +47,13 @@ export interface Denial {
   readonly policyDigest: string | null
   /** A deny matched only because a condition could not be evaluated. */
   readonly inDoubt: boolean
+  /** Only a better sign-in is missing (PST2106): what it must be. */
+  readonly challenge: LoginChallenge | null
+  /** Null where no shadow rule is a candidate. */
+  readonly shadow: ShadowDecision | null
 }
 
-export type Decision = { readonly effect: 'allow'; readonly permit: Permit } | Denial
+export type Decision = { readonly effect: 'allow'; readonly permit: Permit; readonly shadow: ShadowDecision | null } | Denial
 
 /** The composed policies of one snapshot. Pure: same facts, same answer. */
 export interface PolicyEngine {

@@ -7,6 +7,8 @@ export interface Grant {
   readonly policyDigest: string
   /** Permission role whose current credential the backend receives, or null. */
   readonly cassandraRole: string | null
+  /** Milliseconds since the epoch at which the allow ends, and every stream that it let through; null: for ever. */
+  readonly until: number | null
 }
 
 /**
@@ -19,12 +21,14 @@ export class Permit implements Grant {
   readonly rule: string
   readonly policyDigest: string
   readonly cassandraRole: string | null
+  readonly until: number | null
 
   constructor(grant: Grant) {
     this.tenant = grant.tenant
     this.rule = grant.rule
     this.policyDigest = grant.policyDigest
     this.cassandraRole = grant.cassandraRole
+    this.until = grant.until
   }
 
   static is(value: unknown): value is Permit {

@@ -47,6 +47,7 @@ export const problems = {
   PST2103: { reason: 'tenant-mismatch', client: 'forbidden', status: 403 },
   PST2104: { reason: 'policy-unavailable', client: 'unavailable', status: 503 },
   PST2105: { reason: 'policy-changed', client: 'forbidden', status: 403 },
+  PST2106: { reason: 'step-up', client: 'step-up', status: 401 },
   PST3001: { reason: 'token-missing', client: 'unauthenticated', status: 401 },
   PST3002: { reason: 'token-malformed', client: 'unauthenticated', status: 401 },
   PST3003: { reason: 'token-issuer-unknown', client: 'unauthenticated', status: 401 },
@@ -77,6 +78,14 @@ export const problems = {
 
 export type ProblemCode = keyof typeof problems
 
+/** The sign-in that would be enough (RFC 9470): the one part of a policy that its caller is told. */
+export interface LoginChallenge {
+  /** In order of preference; empty: any. */
+  readonly acrValues: readonly string[]
+  /** Seconds since the sign-in; null: any. */
+  readonly maxAge: number | null
+}
+
 /** A refusal is a value, not a throw: what Postern answers instead of the backend, and why. */
 export class Refusal {
   readonly code: ProblemCode
@@ -84,11 +93,14 @@ export class Refusal {
   readonly retryAfter: number
   /** For the audit record: a rule name, a claim, a header name. Never a secret, never sent to the client. */
   readonly detail: string
+  /** Of a PST2106. */
+  readonly challenge: LoginChallenge | null
 
-  constructor(code: ProblemCode, detail = '', retryAfter = 0) {
+  constructor(code: ProblemCode, detail = '', retryAfter = 0, challenge: LoginChallenge | null = null) {
     this.code = code
     this.detail = detail
     this.retryAfter = retryAfter
+    this.challenge = challenge
   }
 
   get row(): Row {

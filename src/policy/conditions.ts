@@ -1,6 +1,7 @@
 import type { Facts } from '../model/decision.ts'
 import { type AddressKey, addressKey, addressSet, type Range } from './address.ts'
 import { type Query, readQuery } from './query.ts'
+import { isWithin, type TimeWindow } from './time.ts'
 import { both, either, no, not, type Side, type Tri, told, unsure, yes } from './tri.ts'
 import type { Expectation, When } from './when.ts'
 
@@ -47,6 +48,7 @@ export const compileWhen = (when: When, side: Side): Condition[] => {
   }
   for (const [name, wanted] of when.header) conditions.push({ label: `when.header.${name}`, test: headerTest(name, wanted, side) })
   for (const [name, wanted] of when.query) conditions.push({ label: `when.query.${name}`, test: queryTest(name, wanted, side) })
+  if (when.time) conditions.push({ label: 'when.time', test: timeTest(when.time) })
   return conditions
 }
 
@@ -54,6 +56,13 @@ const addressTest = (ranges: readonly Range[]): Test => {
   const includes = addressSet(ranges)
   return look => (look.address === null ? unsure : told(includes(look.address)))
 }
+
+const timeTest =
+  (window: TimeWindow): Test =>
+  ({ facts }) => {
+    const local = facts.zones.at(window.zone, facts.now)
+    return local === null ? unsure : told(isWithin(window, local))
+  }
 
 /** A value that could not be decoded is null. */
 type Compare = (value: string | null) => Tri

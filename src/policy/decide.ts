@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
-import type { Decision, Denial, Facts, PolicyEngine, TenantState } from '../model/decision.ts'
+import type { Decision, Denial, Facts, PolicyEngine, ShadowDecision, TenantState } from '../model/decision.ts'
 import { Permit } from '../model/permit.ts'
-import { type CompiledPolicy, firstAllow, firstDeny } from './compile.ts'
+import { type CompiledPolicy, type CompiledRule, firstAllow, firstDeny, isShadowed } from './compile.ts'
 import { Look } from './conditions.ts'
+import { isMet } from './login.ts'
 import { type Claimant, hostOwners, tenantIndex } from './recognise.ts'
 import type { Recognise } from './recognise-shape.ts'
 
@@ -20,6 +21,8 @@ const denial = (code: Denial['code'], reason: string, tenant: string | null, pol
   tenant,
   policyDigest,
   inDoubt,
+  challenge: null,
+  shadow: null,
 })
 
 /** Puts compiled policies together. `tenants` are in order of name. */
@@ -43,23 +46,57 @@ export const policyEngine = (platform: CompiledPolicy, tenants: readonly Enforce
       return denial('PST2103', 'tenant-mismatch', ownerOf(origin.host), null)
     },
     tenantOfHost: ownerOf,
-    roles: [...new Set(tenants.flatMap(({ policy }) => policy?.allows.rules.flatMap(rule => rule.role ?? []) ?? []))].sort(),
+    roles: [
+      ...new Set(tenants.flatMap(({ policy }) => policy?.allows.rules.flatMap(rule => (rule.shadow ? [] : (rule.role ?? []))) ?? [])),
+    ].sort(),
     digest: digestOf(platform, tenants),
     tenants: tenants.map(tenant => tenant.state),
   }
 }
 
-/** The only place where a Permit is made. */
+type Verdict =
+  | { readonly effect: 'allow' | 'step-up'; readonly rule: CompiledRule }
+  | {
+      readonly effect: 'deny'
+      readonly code: 'PST2101' | 'PST2102'
+      readonly rule: string
+      readonly digest: string
+      readonly inDoubt: boolean
+    }
+
+const judge = (policy: CompiledPolicy, platform: CompiledPolicy, look: Look, shadow: boolean): Verdict => {
+  const above = firstDeny(platform.denies, look, shadow)
+  const deny = above ?? firstDeny(policy.denies, look, shadow)
+  if (deny) {
+    const { digest } = above ? platform : policy
+    return { effect: 'deny', code: 'PST2101', rule: deny.rule.name, digest, inDoubt: deny.inDoubt }
+  }
+  const allow = firstAllow(policy.allows, look, shadow)
+  if (!allow) return { effect: 'deny', code: 'PST2102', rule: 'default', digest: policy.digest, inDoubt: false }
+  // It decides even so: a broader allow below would undo the demand for a sign-in.
+  return { effect: allow.login && !isMet(allow.login, look) ? 'step-up' : 'allow', rule: allow }
+}
+
+/** The only place where a Permit is made, and never from a shadow rule. */
 const decideFor = (policy: CompiledPolicy, platform: CompiledPolicy, facts: Facts): Decision => {
   const look = new Look(facts)
   const { tenant } = policy
-  const above = firstDeny(platform.denies, look)
-  if (above) return denial('PST2101', above.rule.name, tenant, platform.digest, above.inDoubt)
-  const own = firstDeny(policy.denies, look)
-  if (own) return denial('PST2101', own.rule.name, tenant, policy.digest, own.inDoubt)
-  const allow = firstAllow(policy.allows, look)
-  if (!allow) return denial('PST2102', 'default', tenant, policy.digest)
-  return { effect: 'allow', permit: new Permit({ tenant, rule: allow.name, policyDigest: policy.digest, cassandraRole: allow.role }) }
+  const shadow = shadowOf(policy, platform, look)
+  const verdict = judge(policy, platform, look, false)
+  if (verdict.effect === 'deny') return { ...denial(verdict.code, verdict.rule, tenant, verdict.digest, verdict.inDoubt), shadow }
+  const { name: rule, role: cassandraRole, until, login } = verdict.rule
+  if (verdict.effect === 'step-up')
+    return { ...denial('PST2106', rule, tenant, policy.digest), challenge: login?.challenge ?? null, shadow }
+  return { effect: 'allow', permit: new Permit({ tenant, rule, policyDigest: policy.digest, cassandraRole, until }), shadow }
+}
+
+/** The whole policy a second time: a shadow deny may take what another allow grants, and a shadow allow may come before another. */
+const shadowOf = (policy: CompiledPolicy, platform: CompiledPolicy, look: Look): ShadowDecision | null => {
+  if (!isShadowed(platform.denies, look) && !isShadowed(policy.denies, look) && !isShadowed(policy.allows, look)) return null
+  const verdict = judge(policy, platform, look, true)
+  return verdict.effect === 'deny'
+    ? { effect: 'deny', rule: verdict.rule, policyDigest: verdict.digest }
+    : { effect: verdict.effect, rule: verdict.rule.name, policyDigest: policy.digest }
 }
 
 /** Of what is enforced: two engines with one digest decide alike. A refused version counts only where it is all that there is to be recognised by. */

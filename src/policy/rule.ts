@@ -2,6 +2,7 @@ import {
   type Bad,
   bad,
   type Context,
+  choice,
   entryOf,
   type Field,
   fail,
@@ -13,9 +14,12 @@ import {
   text,
 } from '../config/shape.ts'
 import type { Entry, Node } from '../config/source.ts'
+import { type Login, loginShape } from './login.ts'
+import { firstMoment, lastMoment } from './moment.ts'
 import { nameProblem, roleProblem } from './names.ts'
 import { linesShape, type RouteLine } from './pattern.ts'
 import type { Scope, Spot } from './scope.ts'
+import type { Side } from './tri.ts'
 import { type When, whenShape } from './when.ts'
 import { callersShape } from './who.ts'
 
@@ -23,10 +27,17 @@ export interface Rule {
   readonly effect: 'allow' | 'deny'
   readonly name: string
   readonly why: string
+  /** `shadow`: decided and logged, never enforced. */
+  readonly mode: 'enforce' | 'shadow'
   readonly who: readonly string[]
   readonly except: readonly string[]
   readonly to: readonly RouteLine[]
   readonly when: When | null
+  /** First moment at which the rule holds, and first at which it no longer does; null: no such bound. */
+  readonly from: number | null
+  readonly until: number | null
+  /** Of an allow. */
+  readonly login: Login | null
   readonly role: { readonly name: string; readonly spot: Spot } | null
   readonly spot: Spot
 }
@@ -48,22 +59,26 @@ const why = text('the reason for this rule, in one line', value =>
     : `why has ${value.length} characters or a line break; write one line of 1 to 300 characters.`,
 )
 
-const common = (scope: Scope) => ({
+const common = (scope: Scope, side: Side) => ({
   why: required(why, 'Write the reason for the rule in one line.'),
-  who: required(callersShape(scope), 'Write anyone, or a name defined under who.'),
-  except: optional<readonly string[]>(callersShape(scope), [], 'Callers that the rule does not mean.'),
+  who: required(callersShape(scope, side), 'Write anyone, or a name defined under who.'),
+  except: optional<readonly string[]>(
+    callersShape(scope, side === 'grant' ? 'refuse' : 'grant'),
+    [],
+    'Callers that the rule does not mean.',
+  ),
   to: required(linesShape, 'Write methods and a path: to: GET /v1/invoices/{invoice}'),
   when: optional<When | null>(whenShape, null, 'Further conditions; all must hold.'),
-  mode: notBuilt('Shadow or enforce.'),
-  from: notBuilt('First moment at which the rule holds.'),
-  until: notBuilt('First moment at which it no longer holds.'),
+  mode: optional<Rule['mode']>(choice(['enforce', 'shadow']), 'enforce', 'shadow: decided and logged, never enforced.'),
+  from: optional<number | null>(firstMoment, null, 'First moment at which the rule holds; a day means 00:00 UTC.'),
+  until: optional<number | null>(lastMoment, null, 'First moment at which it no longer holds.'),
 })
 
 const allowShape = (scope: Scope) =>
   record({
     allow: required(text('a name for the rule', nameProblem('rule'), 206), ''),
-    ...common(scope),
-    'needs-login': notBuilt('How the person must have signed in.'),
+    ...common(scope, 'grant'),
+    'needs-login': optional<Login | null>(loginShape, null, 'How the person must have signed in; judged last.'),
     // biome-ignore lint/suspicious/noThenProperty: the key of the format; no rule is ever awaited
     then: optional<{ readonly 'cassandra-role': Rule['role'] } | null>(thenShape, null, 'Obligations of this rule.'),
   })
@@ -71,7 +86,7 @@ const allowShape = (scope: Scope) =>
 const denyShape = (scope: Scope) =>
   record({
     deny: required(text('a name for the rule', nameProblem('rule'), 206), ''),
-    ...common(scope),
+    ...common(scope, 'refuse'),
     'needs-login': misplaced(401, 'needs-login stands in an allow only; a deny refuses however the person signed in. Remove it.'),
     // biome-ignore lint/suspicious/noThenProperty: the key of the format; no rule is ever awaited
     then: misplaced(401, 'then stands in an allow only; a deny has nothing to hand over. Remove it.'),
@@ -102,15 +117,35 @@ export const ruleShape = (scope: Scope): Shape<Rule> => {
       const spot = at.source.position(entry.value.offset)
       if (entry.key === 'allow') {
         const rule = allow.read(node, at)
-        return rule === bad ? bad : { ...parts(rule), effect: 'allow', name: rule.allow, role: rule.then?.['cassandra-role'] ?? null, spot }
+        return rule === bad || !inOrder(rule, node, at)
+          ? bad
+          : {
+              ...parts(rule),
+              effect: 'allow',
+              name: rule.allow,
+              login: rule['needs-login'],
+              role: rule.then?.['cassandra-role'] ?? null,
+              spot,
+            }
       }
       const rule = deny.read(node, at)
-      return rule === bad ? bad : { ...parts(rule), effect: 'deny', name: rule.deny, role: null, spot }
+      return rule === bad || !inOrder(rule, node, at)
+        ? bad
+        : { ...parts(rule), effect: 'deny', name: rule.deny, login: null, role: null, spot }
     },
   }
 }
 
-const parts = ({ why, who, except, to, when }: Pick<Rule, 'why' | 'who' | 'except' | 'to' | 'when'>) => ({ why, who, except, to, when })
+type Common = Pick<Rule, 'why' | 'mode' | 'who' | 'except' | 'to' | 'when' | 'from' | 'until'>
+const parts = ({ why, mode, who, except, to, when, from, until }: Common): Common => ({ why, mode, who, except, to, when, from, until })
+
+/** A deny whose window is empty would silently refuse nobody. */
+const inOrder = ({ from, until }: Pick<Rule, 'from' | 'until'>, node: Node, at: Context): boolean => {
+  const end = node.kind === 'map' ? entryOf(node, 'until') : undefined
+  if (from === null || until === null || from < until || end === undefined) return true
+  fail(at, end.value, 405, 'until is not after from, so the rule never holds; write a later moment.')
+  return false
+}
 
 const effectOf = (node: Node, at: Context, scope: Scope): Entry | Bad => {
   if (node.kind !== 'map') return fail(at, node, 203, 'a rule is a map; write "- allow: name" or "- deny: name" and its keys below.')

@@ -1,13 +1,16 @@
-import type { Decision, Facts, PolicyEngine } from '../model/decision.ts'
+import type { Decision, Effect, Facts, PolicyEngine, ZoneClocks } from '../model/decision.ts'
 import type { Finding } from '../model/finding.ts'
 import { type CompiledPolicy, evaluate } from './compile.ts'
 import { type Condition, Look } from './conditions.ts'
 import type { Recognise } from './recognise-shape.ts'
 import { candidates } from './route-index.ts'
+import type { Rule } from './rule.ts'
 import { buildCaller, resolveCaller } from './test-caller.ts'
 import type { Expectation } from './test-case.ts'
 import type { TestFile } from './test-file.ts'
+import { type Outcome, width } from './test-grid.ts'
 import { unsure, yes } from './tri.ts'
+import { zoneClocks } from './zone-clock.ts'
 
 /** What tests decide with: one tenant alone under the platform file, so that no other tenant's change can break them. */
 export interface Bench {
@@ -37,15 +40,15 @@ export interface RunOptions {
 export const runTests = (bench: Bench, tests: readonly TestFile[], { selected = () => true, coverage }: RunOptions): TestRun => {
   const findings: Finding[] = []
   const decided = new Set<string>()
+  const zones = zoneClocks()
   let expectations = 0
   for (const test of tests)
     for (const expectation of test.expectations) {
       if (!selected(expectation)) continue
       expectations++
-      const facts = factsOf(bench, test, expectation)
+      const facts = factsOf(bench, test, expectation, zones)
       const decision = bench.engine.decide(facts)
-      const rule = ruleOf(decision, bench.policy)
-      if (rule !== null) decided.add(rule)
+      for (const rule of rulesOf(decision, bench.policy)) decided.add(rule)
       if (differs(expectation, decision))
         findings.push(finding(test.file, expectation.spot, 703, message(bench, expectation, decision, facts)))
     }
@@ -62,9 +65,13 @@ const finding = (file: string, spot: Expectation['spot'], number: number, text: 
   message: text,
 })
 
-const factsOf = (bench: Bench, test: TestFile, { caller, request, overrides, at }: Expectation): Facts => {
+const factsOf = (bench: Bench, test: TestFile, { caller, request, overrides, at }: Expectation, zones: ZoneClocks): Facts => {
   const keys = new Map([...resolveCaller(caller, test.callers), ...overrides])
-  const { identity, host, clientIp } = buildCaller(caller, keys, bench.recognise, bench.policy.document.claims)
+  const { identity, host, clientIp } = buildCaller(caller, keys, {
+    recognise: bench.recognise,
+    claims: bench.policy.document.claims,
+    now: at,
+  })
   const { method, target, headers } = test.requests.get(request) ?? { method: 'GET', target: { path: '/', query: null }, headers: [] }
   const proved = {
     scheme: 'https',
@@ -74,40 +81,61 @@ const factsOf = (bench: Bench, test: TestFile, { caller, request, overrides, at 
     authorization: null,
     userAgent: '',
   } as const
-  return { origin: { id: 'test', method, target, headers, host, clientIp, ...proved }, identity, now: at }
+  return { origin: { id: 'test', method, target, headers, host, clientIp, ...proved }, identity, now: at, zones }
 }
 
-/** The tenant's own rule that decided, if one did: a platform rule of the same name is another rule. */
-const ruleOf = (decision: Decision, policy: CompiledPolicy): string | null => {
-  if (decision.effect === 'allow') return decision.permit.rule
-  return decision.code === 'PST2101' && decision.policyDigest === policy.digest ? decision.reason : null
+/** The tenant's own rules that decided, in force or in the shadow: a platform rule of the same name is another rule. */
+const rulesOf = (decision: Decision, policy: CompiledPolicy): readonly string[] => {
+  const inForce = { rule: reasonOf(decision), policyDigest: decision.effect === 'allow' ? policy.digest : decision.policyDigest }
+  const own = [inForce, decision.shadow].flatMap(one => (one?.policyDigest === policy.digest ? one.rule : []))
+  return own.filter(rule => rule !== 'default')
 }
 
+const effectOf = (decision: Decision): Effect => (decision.effect === 'deny' && decision.code === 'PST2106' ? 'step-up' : decision.effect)
 const reasonOf = (decision: Decision): string => (decision.effect === 'allow' ? decision.permit.rule : decision.reason)
 const roleOf = (decision: Decision): string | null => (decision.effect === 'allow' ? decision.permit.cassandraRole : null)
 
-const differs = ({ effect, by, role }: Expectation, decision: Decision): boolean =>
-  effect !== decision.effect || (by !== null && by !== reasonOf(decision)) || (role !== null && role !== roleOf(decision))
+const outcomeOf = (decision: Decision): Outcome => {
+  const effect = effectOf(decision)
+  const gain = decision.shadow === null ? 0 : width(decision.shadow.effect) - width(effect)
+  return { effect, shadow: gain > 0 ? '+' : gain < 0 ? '-' : '' }
+}
+const spelled = ({ effect, shadow }: Outcome): string => `${effect}${shadow}`
+
+const differs = ({ by, role, ...wanted }: Expectation, decision: Decision): boolean =>
+  spelled(wanted) !== spelled(outcomeOf(decision)) ||
+  (by !== null && by !== reasonOf(decision)) ||
+  (role !== null && role !== roleOf(decision))
 
 const message = (bench: Bench, expectation: Expectation, decision: Decision, facts: Facts): string => {
   const { caller, request, effect, by, role } = expectation
-  const wanted = `${effect}${by === null ? '' : ` by ${by}`}${role === null ? '' : ` with role ${role}`}`
+  const wanted = `${spelled(expectation)}${by === null ? '' : ` by ${by}`}${role === null ? '' : ` with role ${role}`}`
   const gotRole =
     role !== null && decision.effect === 'allow' ? ` with ${roleOf(decision) === null ? 'no role' : `role ${roleOf(decision)}`}` : ''
   const doubt = decision.effect === 'deny' && decision.inDoubt ? ' in doubt (a condition cannot be told)' : ''
+  const { shadow } = decision
+  const would =
+    shadow !== null && outcomeOf(decision).shadow !== expectation.shadow ? `, and in the shadow ${shadow.effect} by ${shadow.rule}` : ''
+  const login = effectOf(decision) === 'step-up' ? ` ${unmetLogin(bench, decision, facts)}` : ''
   const nearest = effect === 'allow' && decision.effect === 'deny' && decision.code === 'PST2102' ? ` ${nearestAllow(bench, facts)}` : ''
-  return `${caller} ${request}: wanted ${wanted}, got ${decision.effect} by ${reasonOf(decision)}${gotRole}${doubt}.${nearest}`
+  return `${caller} ${request}: wanted ${wanted}, got ${spelled(outcomeOf(decision))} by ${reasonOf(decision)}${gotRole}${doubt}${would}.${login}${nearest}`
+}
+
+/** What the sign-in lacks for the allow that decided. */
+const unmetLogin = ({ policy }: Bench, decision: Decision, facts: Facts): string => {
+  const look = new Look(facts)
+  const login = policy.allows.rules.find(rule => rule.name === reasonOf(decision))?.login
+  return `Unmet: ${(login?.conditions ?? []).flatMap(({ label, test }) => (test(look) === yes ? [] : label)).join(', ')}.`
 }
 
 /** The allow on this route that the fewest conditions keep from matching, and these conditions. */
 const nearestAllow = ({ policy, file }: Bench, facts: Facts): string => {
   const { method, target } = facts.origin
-  if (facts.identity.agents.length > 0) return 'The token carries act, and no allow is for agents yet.'
   const look = new Look(facts)
   let best: { readonly name: string; readonly unmet: readonly Condition[] } | null = null
   for (const number of candidates(policy.allows.index, method, target.path)) {
     const rule = policy.allows.rules[number]
-    if (rule === undefined || evaluate(rule, look) === yes) continue
+    if (rule === undefined || rule.shadow || evaluate(rule, look) === yes) continue
     const unmet = rule.conditions.filter(condition => condition.test(look) !== yes)
     if (best === null || unmet.length < best.unmet.length) best = { name: rule.name, unmet }
   }
@@ -115,7 +143,8 @@ const nearestAllow = ({ policy, file }: Bench, facts: Facts): string => {
   const { name, unmet } = best
   const line = policy.document.rules.find(rule => rule.name === name)?.spot.line ?? 0
   const why = unmet.map(({ label, test }) => `${label} ${test(look) === unsure ? 'cannot be told' : 'does not hold'}`).join(', ')
-  return `Nearest allow: ${name} (${file}:${line}): ${why}.`
+  const agent = facts.identity.agents.length > 0 ? ' The token carries act, so only a who that names an agent can match.' : ''
+  return `Nearest allow: ${name} (${file}:${line}): ${why}.${agent}`
 }
 
 const uncovered = (bench: Bench, tests: readonly TestFile[], decided: ReadonlySet<string>): Finding[] => {
@@ -126,11 +155,10 @@ const uncovered = (bench: Bench, tests: readonly TestFile[], decided: ReadonlySe
   const reached = rules.length === 0 ? 100 : ((rules.length - missing.length) / rules.length) * 100
   if (reached >= wanted) return []
   return missing.map(rule =>
-    finding(
-      bench.file,
-      rule.spot,
-      704,
-      `no expectation is decided by ${rule.name}; add a case with "expect: ${rule.effect} by ${rule.name}".`,
-    ),
+    finding(bench.file, rule.spot, 704, `no expectation is decided by ${rule.name}; add a case with ${caseFor(rule)}.`),
   )
 }
+
+/** A shadow rule never decides what is enforced: only the sign behind the outcome shows it. */
+const caseFor = ({ effect, mode, name }: Rule): string =>
+  mode === 'enforce' ? `"expect: ${effect} by ${name}"` : `"expect: ${effect === 'allow' ? 'deny+' : 'allow-'}", for it is a shadow rule`

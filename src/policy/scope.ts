@@ -16,6 +16,9 @@ export interface Scope {
   readonly platform: boolean
   /** Caller groups and the line that defines each. */
   readonly who: ReadonlyMap<string, number>
+  /** Caller groups that name an agent, and those of them that bound its hops, each by themselves or by a name in them. */
+  readonly agents: ReadonlySet<string>
+  readonly bounded: ReadonlySet<string>
   /** Declared claims; null where the declaration itself is wrong. */
   readonly claims: ReadonlyMap<string, Claim | null>
   /** `recognise.issuer`; null where a file has none (the platform's). */
@@ -29,6 +32,8 @@ export interface Scope {
 export const emptyScope: Scope = {
   platform: false,
   who: new Map(),
+  agents: new Set(),
+  bounded: new Set(),
   claims: new Map(),
   issuers: [],
   recognised: [],
@@ -39,9 +44,12 @@ export const scopeOf = (source: Source, platform: boolean): Scope => {
   const { root } = source
   if (root?.kind !== 'map') return { ...emptyScope, platform }
   const recognise = value(root, 'recognise')
+  const who = entries(value(root, 'who'))
   return {
     platform,
-    who: new Map(entries(value(root, 'who')).map(entry => [entry.key, source.position(entry.keyOffset).line])),
+    agents: namesWith(who, 'agent'),
+    bounded: namesWith(who, 'max-hops'),
+    who: new Map(who.map(entry => [entry.key, source.position(entry.keyOffset).line])),
     claims: new Map(entries(value(root, 'claims')).map(entry => [entry.key, claimOf(entry.value)])),
     issuers: platform ? null : texts(recognise?.kind === 'map' ? value(recognise, 'issuer') : undefined),
     recognised: recognise?.kind === 'map' ? entries(value(recognise, 'claims')).map(entry => entry.key) : [],
@@ -51,6 +59,24 @@ export const scopeOf = (source: Source, platform: boolean): Scope => {
 
 const value = (map: MapNode, key: string): Node | undefined => entryOf(map, key)?.value
 const entries = (node: Node | undefined): MapNode['entries'] => (node?.kind === 'map' ? node.entries : [])
+
+/** Names whose definition has a map with this key, and names whose list leads to one of them. */
+const namesWith = (who: MapNode['entries'], key: string): ReadonlySet<string> => {
+  const users = new Map<string, string[]>()
+  const found = new Set<string>()
+  for (const { key: name, value: definition } of who) {
+    for (const part of definition.kind === 'list' ? definition.items : [definition])
+      if (part.kind === 'map' && entryOf(part, key)) found.add(name)
+    for (const { text } of definition.kind === 'list' ? located(definition) : []) {
+      const known = users.get(text)
+      if (known === undefined) users.set(text, [name])
+      else known.push(name)
+    }
+  }
+  // A set hands out what is added while it is walked.
+  for (const name of found) for (const user of users.get(name) ?? []) found.add(user)
+  return found
+}
 
 const claimOf = (node: Node): Claim | null => {
   const claim = node.kind === 'scalar' && typeof node.value === 'string' ? parseClaim(node.value) : null

@@ -4,7 +4,6 @@ import {
   type Field,
   fail,
   named,
-  notBuilt,
   oneOrMany,
   optional,
   type RecordOf,
@@ -14,12 +13,13 @@ import {
   text,
 } from '../config/shape.ts'
 import type { Node, Source } from '../config/source.ts'
-import { hostName } from '../config/values.ts'
+import { hostName, parseDuration } from '../config/values.ts'
 import type { Origin } from '../model/exchange.ts'
 import type { Identity } from '../model/identity.ts'
 import { addressKey } from './address.ts'
 import { circles } from './callers.ts'
 import { type Claim, claimValueShape } from './claims.ts'
+import { instant } from './moment.ts'
 import { nameProblem, nearestName } from './names.ts'
 import type { Recognise } from './recognise-shape.ts'
 import type { Scope } from './scope.ts'
@@ -69,15 +69,28 @@ const address = text(
   304,
 )
 
+type SignedIn = { readonly ago: number } | { readonly at: number }
+
+const signedIn: Shape<SignedIn> = {
+  schema: { type: 'string', description: 'Such as 5m ago, or a moment.' },
+  read(node, at) {
+    const found = node.kind === 'scalar' && typeof node.value === 'string' ? /^(\d{1,9}[smhd]) ago$/.exec(node.value) : null
+    const ago = parseDuration(found?.[1] ?? '')
+    if (ago !== null) return { ago }
+    const moment = instant.read(node, at)
+    return moment === bad ? bad : { at: moment }
+  },
+}
+
 const fieldsOf = (scope: Scope): Fields => ({
   ...Object.fromEntries(scope.recognised.map(name => [name, key(oneOrMany(text('a value')), 'Claim of recognise.')])),
   ...Object.fromEntries([...scope.claims].map(([name, claim]) => [name, key(declared(name, claim), 'Declared claim.')])),
   sub: key(text('the subject'), 'The caller; default: the name.', false),
   scope: key(oneOrMany(text('scopes, separated by blanks')), 'Scopes.'),
   act: key(actors, 'The agent that acts for the caller.'),
-  acr: notBuilt('How the person signed in.'),
-  amr: notBuilt('Means of signing in.'),
-  'signed-in': notBuilt('When the person signed in.'),
+  acr: key(text('an acr value'), 'How the person signed in.'),
+  amr: key(oneOrMany(text('an amr value')), 'Means of signing in.'),
+  'signed-in': key(signedIn, 'When the person signed in.'),
   ip: key(address, 'The client address; default: unknown.'),
   iss: key(text('an issuer'), 'The issuer; default: the first of recognise.', false),
   aud: key(oneOrMany(text('an audience')), 'The audiences; default: the first of recognise.'),
@@ -147,8 +160,15 @@ export const resolveCaller = (name: string, callers: ReadonlyMap<string, CallerK
 
 type Caller = { readonly identity: Identity; readonly host: string; readonly clientIp: string | null }
 
+/** What surrounds a caller; `now` is the clock of the expectation. */
+interface Around {
+  readonly recognise: Recognise
+  readonly claims: ReadonlyMap<string, Claim>
+  readonly now: number
+}
+
 /** The identity that a token of this caller would give. */
-export const buildCaller = (name: string, keys: CallerKeys, recognise: Recognise, claims: ReadonlyMap<string, Claim>): Caller => {
+export const buildCaller = (name: string, keys: CallerKeys, { recognise, claims, now }: Around): Caller => {
   const given = <T>(k: string, initial: T): T => (keys.has(k) ? (keys.get(k) as T) : initial)
   const issuer = given('iss', recognise.issuer[0] ?? '')
   const subject = given('sub', name)
@@ -160,6 +180,9 @@ export const buildCaller = (name: string, keys: CallerKeys, recognise: Recognise
   for (const [claim, values] of recognise.claims)
     put(payload, [claim], oneOrList(given<readonly string[] | null>(claim, values.slice(0, 1))))
   for (const [claim, { from }] of claims) if (keys.has(claim)) put(payload, from ?? [claim], keys.get(claim))
+  for (const means of ['acr', 'amr']) if (keys.has(means)) put(payload, [means], keys.get(means))
+  const signedIn = given<SignedIn | null>('signed-in', null)
+  if (signedIn !== null) put(payload, ['auth_time'], ('ago' in signedIn ? now - signedIn.ago : signedIn.at) / 1000)
   if (scopes.length > 0) put(payload, ['scope'], scopes.join(' '))
   const identity = { issuer, subject, audiences, scopes, agents, claims: payload, expiresAt: Number.MAX_SAFE_INTEGER }
   return { identity, host: given('host', recognise.host?.[0] ?? 'test.invalid'), clientIp: given<string | null>('ip', null) }

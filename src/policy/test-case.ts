@@ -1,16 +1,16 @@
-import { bad, fail, notBuilt, optional, parsed, record, required, type Shape, text, Wrong } from '../config/shape.ts'
+import { bad, fail, notBuilt, optional, record, required, type Shape, text } from '../config/shape.ts'
+import { instant } from './moment.ts'
 import { roleProblem, unknownName } from './names.ts'
 import type { Scope, Spot } from './scope.ts'
 import { type CallerKeys, overridesShape, unknownTestName } from './test-caller.ts'
-import type { TestNames } from './test-grid.ts'
+import { type Outcome, outcomes, type TestNames } from './test-grid.ts'
 
 /** One thing that a test file asserts. */
-export interface Expectation {
+export interface Expectation extends Outcome {
   readonly caller: string
   readonly request: string
   readonly overrides: CallerKeys
   readonly at: number
-  readonly effect: 'allow' | 'deny'
   /** Rule or reason, where the file names it. */
   readonly by: string | null
   readonly role: string | null
@@ -25,16 +25,6 @@ export interface TestScope {
   readonly platformRules: ReadonlyMap<string, number> | null
 }
 
-/** RFC 3339 with seconds and an offset: a local time would be another moment on another machine. */
-export const instant = parsed(
-  'a moment such as 2026-11-23T10:00:00Z',
-  value => {
-    const ms = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/.test(value) ? Date.parse(value) : Number.NaN
-    return Number.isNaN(ms) ? new Wrong(`"${value}" is not a moment; write date, time with seconds and offset: 2026-11-23T10:00:00Z.`) : ms
-  },
-  306,
-)
-
 export type Case = Omit<Expectation, 'at'> & { readonly at: number | null }
 
 export const caseShape = (scope: TestScope, names: TestNames): Shape<Case> => {
@@ -42,7 +32,7 @@ export const caseShape = (scope: TestScope, names: TestNames): Shape<Case> => {
     ask: required(askShape(names), 'Write a caller and a request: ask: anna invoice'),
     with: optional<CallerKeys>(overridesShape(scope.policy), new Map(), 'Keys of the caller that differ in this case.'),
     at: optional<number | null>(instant, null, 'Another moment than now.'),
-    expect: required(expectShape(scope), 'Write allow or deny, and by which rule: expect: deny by default'),
+    expect: required(expectShape(scope), 'Write allow, step-up or deny, and by which rule: expect: deny by default'),
     role: optional<string | null>(text('a role name', roleProblem, 206), null, 'The Cassandra role that the permit names.'),
     hide: notBuilt('What is removed from the reply.'),
   })
@@ -52,8 +42,8 @@ export const caseShape = (scope: TestScope, names: TestNames): Shape<Case> => {
       const value = fields.read(node, at)
       if (value === bad) return bad
       const { ask, expect, role } = value
-      if (role !== null && expect.effect === 'deny')
-        return fail(at, node, 703, 'a denied request has no role; remove role, or expect allow.')
+      if (role !== null && expect.effect !== 'allow')
+        return fail(at, node, 703, 'a request that is not allowed has no role; remove role, or expect allow.')
       return { ...ask, ...expect, overrides: value.with, at: value.at, role, spot: at.source.position(node.offset) }
     },
   }
@@ -77,22 +67,25 @@ const askShape = (names: TestNames): Shape<Pick<Expectation, 'caller' | 'request
 /** Reasons of a refusal that are not rules. */
 const reasons = ['default', 'tenant-mismatch']
 
-const expectShape = (scope: TestScope): Shape<Pick<Expectation, 'effect' | 'by'>> => ({
-  schema: { type: 'string', pattern: '^(allow|deny)( by \\S+)?$' },
+const expectShape = (scope: TestScope): Shape<Outcome & Pick<Expectation, 'by'>> => ({
+  schema: { type: 'string', pattern: '^(allow-?|step-up[+-]?|deny\\+?)( by \\S+)?$' },
   read(node, at) {
-    const value = text('allow or deny, then "by" and a rule').read(node, at)
+    const value = text('allow, step-up or deny, then "by" and a rule').read(node, at)
     if (value === bad) return bad
-    const found = /^(allow|deny|step-up)([+-])?(?: by (\S+))?$/.exec(value)
-    if (!found)
-      return fail(at, node, 703, `"${value}" is not an expectation; write allow or deny, then "by" and a rule or reason: deny by default.`)
-    if (found[1] === 'step-up' || found[2])
-      return fail(at, node, 209, `"${value}" is part of the format, but this version does not build it yet. Write allow or deny.`)
-    const effect = found[1] === 'allow' ? 'allow' : 'deny'
-    const by = found[3] ?? null
-    if (effect === 'allow' && by !== null && reasons.includes(by))
-      return fail(at, node, 703, `${by} only ever denies; write deny by ${by}.`)
-    if (by === null || reasons.includes(by) || scope.policy.rules.has(by)) return { effect, by }
-    if (scope.platformRules === null || scope.platformRules.has(by)) return { effect, by }
+    const found = /^(\S+)(?: by (\S+))?$/.exec(value)
+    const outcome = outcomes.get(found?.[1] ?? '')
+    if (outcome === undefined)
+      return fail(
+        at,
+        node,
+        703,
+        `"${value}" is not an expectation; write allow, step-up or deny ("deny+" where shadow rules would make it wider, "allow-" narrower), then "by" and a rule or reason: deny by default.`,
+      )
+    const { effect } = outcome
+    const by = found?.[2] ?? null
+    if (effect !== 'deny' && by !== null && reasons.includes(by)) return fail(at, node, 703, `${by} only ever denies; write deny by ${by}.`)
+    if (by === null || reasons.includes(by) || scope.policy.rules.has(by)) return { ...outcome, by }
+    if (scope.platformRules === null || scope.platformRules.has(by)) return { ...outcome, by }
     return fail(at, node, 701, unknownName(at.source, by, 'rules', new Map([...scope.platformRules, ...scope.policy.rules]), reasons))
   },
 })

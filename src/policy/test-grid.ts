@@ -1,12 +1,29 @@
 import { bad, type Context, fail, type Shape } from '../config/shape.ts'
 import type { Node, Source } from '../config/source.ts'
+import type { Effect } from '../model/decision.ts'
 import type { Spot } from './scope.ts'
 import { unknownTestName } from './test-caller.ts'
 
-export interface Cell {
+/** What a test expects: of what is enforced, and whether shadow rules would make it wider or narrower. */
+export interface Outcome {
+  readonly effect: Effect
+  readonly shadow: '+' | '-' | ''
+}
+
+const effects: readonly Effect[] = ['deny', 'step-up', 'allow']
+export const width = (effect: Effect): number => effects.indexOf(effect)
+
+/** Nothing is wider than allow or narrower than deny. */
+const signs = { deny: ['', '+'], 'step-up': ['', '+', '-'], allow: ['', '-'] } as const
+
+/** Every outcome by its spelling. */
+export const outcomes: ReadonlyMap<string, Outcome> = new Map(
+  effects.flatMap(effect => signs[effect].map((shadow): [string, Outcome] => [`${effect}${shadow}`, { effect, shadow }])),
+)
+
+export interface Cell extends Outcome {
   readonly caller: string
   readonly request: string
-  readonly effect: 'allow' | 'deny'
   readonly spot: Spot
 }
 
@@ -100,10 +117,14 @@ class Grid {
 
   #cell(request: string, caller: string | undefined, { text, spot }: Word): void {
     if (text === '.' || caller === undefined) return
-    if (text === 'allow' || text === 'deny') this.cells.push({ caller, request, effect: text, spot })
-    else if (/^(allow|deny|step-up)[+-]?$/.test(text))
-      this.#fail({ text, spot }, 209, `"${text}" is part of the format, but this version does not build it yet. Write allow, deny or ".".`)
-    else this.#fail({ text, spot }, 703, `"${text}" is not an expectation; write allow, deny or ".".`)
+    const outcome = outcomes.get(text)
+    if (outcome !== undefined) this.cells.push({ caller, request, ...outcome, spot })
+    else
+      this.#fail(
+        { text, spot },
+        703,
+        `"${text}" is not an expectation; write allow, step-up or deny, behind it "+" or "-" where shadow rules would make it wider or narrower, or ".".`,
+      )
   }
 
   #fail({ spot }: Word, number: number, message: string): void {

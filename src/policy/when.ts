@@ -16,6 +16,7 @@ import {
 } from '../config/shape.ts'
 import type { Node } from '../config/source.ts'
 import { parseRange, type Range } from './address.ts'
+import { type TimeWindow, timeShape } from './time.ts'
 
 /** What a header line or a query parameter must be. */
 export type Expectation =
@@ -29,6 +30,7 @@ export interface When {
   readonly ipNotIn: readonly Range[] | null
   readonly header: ReadonlyMap<string, Expectation>
   readonly query: ReadonlyMap<string, Expectation>
+  readonly time: TimeWindow | null
 }
 
 const ranges = oneOrMany(parsed('an address or a range, such as 10.0.0.0/8', parseRange, 304), { max: 256 })
@@ -131,7 +133,7 @@ const fields = record({
     new Map<string, Expectation>(),
     'Query parameters by name.',
   ),
-  time: notBuilt('Local wall clock.'),
+  time: optional<TimeWindow | null>(timeShape, null, 'Local wall clock.'),
   check: notBuilt('A CEL expression.'),
 })
 
@@ -140,6 +142,7 @@ export const whenShape: Shape<When> = {
   read(node, at) {
     const value = fields.read(node, at)
     if (value === bad) return bad
-    return { ipIn: value['ip-in'], ipNotIn: value['ip-not-in'], header: value.header, query: value.query }
+    const { header, query, time } = value
+    return { ipIn: value['ip-in'], ipNotIn: value['ip-not-in'], header, query, time }
   },
 }

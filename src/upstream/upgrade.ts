@@ -37,6 +37,10 @@ export interface Tunnels {
   readonly size: number
 }
 
+/** A stream outlives neither the token nor the grant that opened it. */
+const lastMoment = ({ until }: Permit, { expiresAt }: TunnelRequest): { readonly at: number; readonly code: ProblemCode } =>
+  until !== null && until < expiresAt ? { at: until, code: 'PST2102' } : { at: expiresAt, code: 'PST3007' }
+
 /** WebSocket streams through `http-proxy`, which gets only a request that passed the whole gate and the fields built for the backend. */
 export const createTunnels = (deps: Pick<Deps, 'clock'>, isSafeHop: IsSafeHop): Tunnels => {
   const open = new Set<(code: ProblemCode) => void>()
@@ -52,7 +56,7 @@ export const createTunnels = (deps: Pick<Deps, 'clock'>, isSafeHop: IsSafeHop): 
       epoch += 1
       for (const end of [...open]) end(code)
     },
-    async open(_permit, origin, plan, request) {
+    async open(permit, origin, plan, request) {
       const { createProxyServer } = await import('http-proxy')
       const { socket } = request
       if (socket.destroyed) return { status: null, code: null }
@@ -63,7 +67,8 @@ export const createTunnels = (deps: Pick<Deps, 'clock'>, isSafeHop: IsSafeHop): 
         state.code = code
         socket.destroy()
       }
-      const expiry = deps.clock.after(Math.max(0, request.expiresAt - deps.clock.now()), () => end('PST3007'))
+      const { at, code } = lastMoment(permit, request)
+      const expiry = deps.clock.after(Math.max(0, at - deps.clock.now()), () => end(code))
       socket.once('close', () => {
         expiry.cancel()
         open.delete(end)

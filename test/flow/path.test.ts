@@ -185,6 +185,36 @@ describe('a refusal', () => {
   })
 })
 
+describe('a rule that wants a better sign-in', () => {
+  it('gets 401 with the sign-in that would be enough, and no backend sees the request', async () => {
+    const rule = '{ allow: pay, why: w, who: staff, to: GET /v1/**, needs-login: { acr: [phrh, phr], within: 15m } }'
+    const policies = { 'acme.policy.yaml': tenantPolicy('acme', provider.issuer, `  - ${rule}`) }
+    const strict = await startPostern({ issuer: provider.issuer, upstreamPort: backend.port, policies })
+    const reply = await strict.call('/v1/x', { token: ann })
+    expect(reply.status).toBe(401)
+    expect(reply.headers['www-authenticate']).toBe('Bearer error="insufficient_user_authentication", acr_values="phrh phr", max_age="900"')
+    expect(JSON.parse(reply.body)).toMatchObject({ code: 'step-up' })
+    expect(backend.seen).toEqual([])
+    await expect.poll(() => JSON.stringify(strict.records()), { timeout: 5000 }).toContain('"rule":"pay","reason":"step-up: pay"')
+    await strict.stop()
+  })
+})
+
+describe('a shadow rule', () => {
+  it('changes nothing but the record and a metric', async () => {
+    const rules = `  - { deny: try, why: w, who: anyone, to: ANY /v1/x, mode: shadow }
+  - { allow: read, why: w, who: staff, to: GET /v1/** }`
+    const policies = { 'acme.policy.yaml': tenantPolicy('acme', provider.issuer, rules) }
+    const trying = await startPostern({ issuer: provider.issuer, upstreamPort: backend.port, policies })
+    expect((await trying.call('/v1/x', { token: ann })).status).toBe(200)
+    await expect.poll(() => JSON.stringify(trying.records()), { timeout: 5000 }).toContain('"shadow":{"effect":"deny","rule":"try"}')
+    const metrics = (await ask('/metrics', 'GET', trying.opsPort)).body
+    expect(metrics).toContain('postern_decisions_total{tenant="acme",effect="allow",rule="read",mode="enforce"} 1')
+    expect(metrics).toContain('postern_decisions_total{tenant="acme",effect="deny",rule="try",mode="shadow"} 1')
+    await trying.stop()
+  })
+})
+
 describe('a body that is too large', () => {
   it('is refused by its stated length before it is read', async () => {
     const head = `POST /v1/x HTTP/1.1\r\nhost: acme.test\r\nx-postern-host: acme.test\r\nx-postern-gateway-proof: ${gatewaySecret}\r\nauthorization: Bearer ${ann}\r\ncontent-length: 99999999\r\n\r\n`

@@ -61,9 +61,9 @@ interface Opened {
   readonly socket: Duplex | null
 }
 
-const open = (token: string | null, path = '/v1/ws'): Promise<Opened> =>
+const open = (token: string | null, path = '/v1/ws', port = postern.port): Promise<Opened> =>
   new Promise((resolve, reject) => {
-    const req = request({ host: '127.0.0.1', port: postern.port, path, headers: fields(token), agent: false })
+    const req = request({ host: '127.0.0.1', port, path, headers: fields(token), agent: false })
     req.on('upgrade', (res, socket) => resolve({ status: 101, headers: res.headers, socket }))
     req.on('response', res => {
       res.resume()
@@ -175,6 +175,20 @@ describe('a WebSocket', () => {
     expect(alone.app.status()).toMatchObject({ in_flight: 0, streams: 0 })
     await alone.stop()
     await refusing.close()
+  })
+
+  it('ends when its grant ends, with the reason on record', async () => {
+    const until = new Date(Date.now() + 5000).toISOString()
+    const rule = `  - { allow: staff-until, why: An audit window., who: staff, to: GET /v1/**, until: "${until}" }`
+    const policies = { 'acme.policy.yaml': tenantPolicy('acme', provider.issuer, rule) }
+    const bounded = await startPostern({ issuer: provider.issuer, upstreamPort: (echo.address() as AddressInfo).port, policies })
+    const { socket } = await open(await provider.token('ann'), '/v1/ws', bounded.port)
+    expect(await echoed(socket, 'hello')).toBe('hello')
+    await closed(socket)
+    await expect
+      .poll(() => bounded.records().findLast(one => one['kind'] === 'exchange'), { timeout: 5000 })
+      .toMatchObject({ code: 'PST2102' })
+    await bounded.stop()
   })
 
   it('ends within 5 s of a change of policy, with the reason on record', async () => {

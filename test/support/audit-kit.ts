@@ -44,6 +44,7 @@ export const entry = (changes: Partial<ExchangeEntry> = {}): ExchangeEntry => ({
   reason: '',
   policyDigest: 'abc',
   inDoubt: false,
+  shadow: null,
   credentialRole: 'orders_read',
   credentialGeneration: 3,
   upstream: 'orders',

@@ -3,6 +3,7 @@ import type { Method } from '../../../src/model/exchange.ts'
 import type { Finding } from '../../../src/model/finding.ts'
 import { Ambiguous, canonicalTarget } from '../../../src/model/target.ts'
 import { type Composed, type ComposeOptions, type Composition, compose, type PolicyFile } from '../../../src/policy/compose.ts'
+import { zoneClocks } from '../../../src/policy/zone-clock.ts'
 
 export const platformFile = (extra: object = {}): PolicyFile =>
   file('_platform.policy.yaml', { postern: 'policy/v1', tenant: '_platform', owners: ['p@example.com'], rules: [], ...extra })
@@ -62,7 +63,10 @@ export interface Asked {
   readonly scopes?: readonly string[]
   readonly agents?: readonly string[]
   readonly claims?: Readonly<Record<string, unknown>>
+  readonly now?: number
 }
+
+const zones = zoneClocks()
 
 export const facts = (asked: Asked = {}): Facts => {
   const [method = 'GET', path = '/v1/a'] = (asked.call ?? 'GET /v1/a').split(' ')
@@ -85,13 +89,16 @@ export const facts = (asked: Asked = {}): Facts => {
       userAgent: '',
     },
     identity: { issuer, subject, audiences, scopes, agents, claims: { tid: 'acme', ...asked.claims }, expiresAt: 1e15 },
-    now: 0,
+    now: asked.now ?? 0,
+    zones,
   }
 }
 
-/** `allow read`, `deny default`, `deny frozen?` where the deny matched in doubt. */
+/** `allow read`, `step-up pay`, `deny default`, `deny frozen?` where the deny matched in doubt. */
 export const said = (decision: Decision): string =>
-  decision.effect === 'allow' ? `allow ${decision.permit.rule}` : `deny ${decision.reason}${decision.inDoubt ? '?' : ''}`
+  decision.effect === 'allow'
+    ? `allow ${decision.permit.rule}`
+    : `${decision.code === 'PST2106' ? 'step-up' : 'deny'} ${decision.reason}${decision.inDoubt ? '?' : ''}`
 
 export const decide = (engine: PolicyEngine, asked: Asked = {}): string => said(engine.decide(facts(asked)))
 

@@ -17,8 +17,19 @@ export interface NaiveRule {
     readonly 'ip-not-in'?: readonly string[]
     readonly header?: Readonly<Record<string, Wanted>>
     readonly query?: Readonly<Record<string, Wanted>>
+    readonly time?: NaiveTime
   }
+  readonly mode?: 'shadow'
+  readonly from?: string
+  readonly until?: string
+  readonly 'needs-login'?: { readonly acr?: readonly string[]; readonly amr?: readonly string[]; readonly within?: string }
   readonly then?: { readonly 'cassandra-role': string }
+}
+export interface NaiveTime {
+  readonly zone: string
+  readonly days?: readonly string[]
+  readonly 'month-days'?: readonly number[]
+  readonly between?: string
 }
 type Wanted = string | readonly string[]
 export interface NaiveCaller {
@@ -26,6 +37,9 @@ export interface NaiveCaller {
   readonly subject?: readonly string[]
   readonly scopes?: readonly string[]
   readonly claims?: Readonly<Record<string, readonly (string | number)[]>>
+  readonly agent?: 'any' | readonly string[]
+  readonly for?: readonly string[]
+  readonly 'max-hops'?: number
 }
 export interface NaivePolicy {
   readonly claims: Readonly<Record<string, string>>
@@ -37,14 +51,33 @@ const all = (truths: readonly Truth[]): Truth => (truths.includes(false) ? false
 const any = (truths: readonly Truth[]): Truth => (truths.includes(true) ? true : truths.includes(null) ? null : false)
 const opposite = (truth: Truth): Truth => (truth === null ? null : !truth)
 
-export const naiveDecision = (policy: NaivePolicy, facts: Facts): string => {
+/** What the policy says with its shadow rules enforced; null where none is on the route. */
+export const naiveShadow = (policy: NaivePolicy, facts: Facts): string | null =>
+  policy.rules.some(rule => rule.mode === 'shadow' && coversLine(rule, facts, rule.deny !== undefined)) ? judged(policy, facts) : null
+
+export const naiveDecision = (policy: NaivePolicy, facts: Facts): string =>
+  judged({ ...policy, rules: policy.rules.filter(rule => rule.mode !== 'shadow') }, facts)
+
+const judged = (policy: NaivePolicy, facts: Facts): string => {
   for (const rule of policy.rules.filter(one => one.deny !== undefined && coversLine(one, facts, true))) {
     const truth = matches(policy, rule, facts, 'refuse')
     if (truth !== false) return `deny ${rule.deny}${truth === null ? '?' : ''}`
   }
   for (const rule of policy.rules.filter(one => one.allow !== undefined && coversLine(one, facts, false)))
-    if (matches(policy, rule, facts, 'grant') === true) return `allow ${rule.allow} ${rule.then?.['cassandra-role'] ?? '-'}`
+    if (matches(policy, rule, facts, 'grant') === true)
+      return lacksLogin(rule, facts) ? `step-up ${rule.allow}` : `allow ${rule.allow} ${rule.then?.['cassandra-role'] ?? '-'}`
   return 'deny default'
+}
+
+const lacksLogin = ({ 'needs-login': login = {} }: NaiveRule, { identity, now }: Facts): boolean => {
+  const { acr, amr, auth_time } = identity.claims
+  const minutes = Number(login.within?.replace('m', '') ?? Number.NaN)
+  const age = typeof auth_time === 'number' ? now / 1000 - auth_time : Number.NaN
+  return (
+    (login.acr !== undefined && !login.acr.some(one => one === acr)) ||
+    (login.amr !== undefined && !login.amr.some(one => Array.isArray(amr) && amr.includes(one))) ||
+    (login.within !== undefined && !(age <= minutes * 60 && age >= -60))
+  )
 }
 
 const matches = (policy: NaivePolicy, rule: NaiveRule, facts: Facts, side: 'grant' | 'refuse'): Truth => {
@@ -52,27 +85,41 @@ const matches = (policy: NaivePolicy, rule: NaiveRule, facts: Facts, side: 'gran
   const when = rule.when ?? {}
   const { headers, target, clientIp } = facts.origin
   return all([
+    rule.from === undefined || facts.now >= new Date(rule.from).getTime(),
+    rule.until === undefined || facts.now < new Date(rule.until).getTime(),
     callers(policy, rule.who, facts, side),
     rule.except === undefined ? true : opposite(callers(policy, rule.except, facts, other)),
     when['ip-in'] ? inside(clientIp, when['ip-in']) : true,
     when['ip-not-in'] ? opposite(inside(clientIp, when['ip-not-in'])) : true,
+    when.time === undefined || timeHolds(when.time, facts.now),
     ...Object.entries(when.header ?? {}).map(([name, wanted]) => headerHolds(headers, name, wanted, side)),
     ...Object.entries(when.query ?? {}).map(([name, wanted]) => queryHolds(target.query ?? '', name, wanted, side)),
   ])
 }
 
-const callers = (policy: NaivePolicy, names: string | readonly string[], facts: Facts, side: 'grant' | 'refuse'): Truth => {
-  if (side === 'grant' && facts.identity.agents.length > 0) return false
-  return any([names].flat().map(name => callerHolds(policy, name, facts)))
+const callers = (policy: NaivePolicy, names: string | readonly string[], facts: Facts, side: 'grant' | 'refuse'): Truth =>
+  any([names].flat().map(name => callerHolds(policy, name, facts, side)))
+
+const agentHolds = (policy: NaivePolicy, part: NaiveCaller, facts: Facts, side: 'grant' | 'refuse'): Truth => {
+  const { agents } = facts.identity
+  const person = { ...facts, identity: { ...facts.identity, agents: [] } }
+  return all([
+    agents.length > 0 && (part.agent === 'any' || part.agent?.includes(agents[0] ?? '') === true),
+    agents.length <= (part['max-hops'] ?? 99),
+    part.for === undefined ? true : callers(policy, part.for, person, side),
+  ])
 }
 
-const callerHolds = (policy: NaivePolicy, part: string | NaiveCaller, facts: Facts): Truth => {
-  if (part === 'anyone') return true
+const callerHolds = (policy: NaivePolicy, part: string | NaiveCaller, facts: Facts, side: 'grant' | 'refuse'): Truth => {
+  const inPerson = facts.identity.agents.length === 0
+  if (part === 'anyone') return side === 'refuse' || inPerson
   if (typeof part === 'string') {
     const definition = policy.who[part]
     if (definition === undefined) throw new Error(part)
-    return any([definition].flat().map(one => callerHolds(policy, one as string | NaiveCaller, facts)))
+    return any([definition].flat().map(one => callerHolds(policy, one as string | NaiveCaller, facts, side)))
   }
+  if (part.agent !== undefined) return agentHolds(policy, part, facts, side)
+  if (side === 'grant' && !inPerson) return false
   const { identity } = facts
   return all([
     part.subject ? part.subject.includes(identity.subject) : true,
@@ -125,6 +172,18 @@ const inside = (ip: string | null, ranges: readonly string[]): Truth => {
 const number = (ip: string): number | null => {
   const parts = ip.replace('::ffff:', '').split('.').map(Number)
   return parts.length === 4 && parts.every(part => part >= 0 && part < 256) ? parts.reduce((sum, part) => sum * 256 + part, 0) : null
+}
+
+const timeHolds = ({ zone, days, 'month-days': monthDays, between }: NaiveTime, now: number): boolean => {
+  const [date = '', time = ''] = new Date(now).toLocaleString('sv-SE', { timeZone: zone }).split(' ')
+  const weekday = new Date(`${date}T12:00:00Z`).toUTCString().slice(0, 3).toLowerCase()
+  const [start = '', end = ''] = (between ?? '').split('-')
+  const hours = time.slice(0, 5)
+  return (
+    (days === undefined || days.includes(weekday)) &&
+    (monthDays === undefined || monthDays.includes(Number(date.slice(8)))) &&
+    (between === undefined || (start < end ? hours >= start && hours < end : hours >= start || hours < end))
+  )
 }
 
 const combine = (truths: readonly Truth[], side: 'grant' | 'refuse'): Truth => (side === 'grant' ? all(truths) : any(truths))

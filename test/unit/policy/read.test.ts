@@ -82,7 +82,7 @@ describe('keys and names', () => {
     ['groups: [staff] }', 'issuer: https://x.example }', '13:20 P207', /does not stand in recognise\.issuer/],
     ['  staff: {', '  a: [b]\n  b: [a]\n  staff: {', '14:3 P208', /a -> b -> a/],
     ['  staff: {', '  a: [b]\n  b: [c]\n  c: [d]\n  d: [staff]\n  staff: {', '13:3 P208', /5 names deep/],
-    [last, rule('mode: shadow'), '19:11 P209', /does not build it yet/],
+    [last, rule('mode: dark'), '19:11 P204', /write enforce or shadow/],
     ['who:\n', 'always: { hide: [] }\nwho:\n', '12:9 P209', /does not build it yet/],
   ])('%j -> %j is reported at %s', (...row) => check(row))
 
@@ -150,7 +150,37 @@ describe('matching', () => {
     [last, when('query: { limit: ".." }'), '19:29 P308', /1\.\.500/],
     [last, when('query: { limit: a..b }'), '19:29 P308', /literal text in a list/],
     [last, when('query: { limit: [1..5] }'), '19:30 P308', /write the range alone/],
-    [last, when('time: {}'), '19:19 P209', /does not build/],
+    [last, when('time: { between: 18:00-06:00 }'), '19:19 P202', /zone is missing/],
+    [last, when('time: { zone: Europe/Rome }'), '19:19 P305', /any time/],
+    [last, when('time: { zone: Europe/Rom, days: mon }'), '19:27 P305', /write Europe\/Rome/],
+    [last, when('time: { zone: "+01:00", days: mon }'), '19:27 P305', /IANA/],
+    [last, when('time: { zone: UTC, days: monday }'), '19:38 P305', /mon-fri/],
+    [last, when('time: { zone: UTC, days: [sat, sun-xyz] }'), '19:44 P305', /mon-fri/],
+    [last, when('time: { zone: UTC, days: mon-wed-fri }'), '19:38 P305', /mon-fri/],
+    [last, when('time: { zone: UTC, days: [] }'), '19:38 P203', /at least 1/],
+    [last, when('time: { zone: UTC, month-days: [0] }'), '19:45 P305', /1 to 31/],
+    [last, when('time: { zone: UTC, month-days: 28-32 }'), '19:44 P305', /1 to 31/],
+    [last, when('time: { zone: UTC, month-days: "1" }'), '19:44 P305', /without quotes/],
+    [last, when('time: { zone: UTC, month-days: 28-3 }'), '19:44 P305', /write \[28-31, 1-3\]/],
+    [last, when('time: { zone: UTC, between: 9:00-17:00 }'), '19:41 P305', /18:00-06:00/],
+    [last, when('time: { zone: UTC, between: 18:00-24:00 }'), '19:41 P305', /23:59/],
+    [last, when('time: { zone: UTC, between: 09:00-09:00 }'), '19:41 P305', /never or always/],
+    [last, rule('from: tomorrow'), '19:11 P306', /2026-11-23T10:00:00Z/],
+    [last, rule('from: 2026-02-30'), '19:11 P306', /not a moment/],
+    [last, rule('from: 2026-02-30T00:00:00Z'), '19:11 P306', /not a moment/],
+    [last, rule('from: 2026-11-15T24:00:00Z'), '19:11 P306', /not a moment/],
+    [last, rule('from: 2026-11-15T08:00Z'), '19:11 P306', /with seconds/],
+    [last, rule('from: 20261115'), '19:11 P306', /not a moment/],
+    [last, rule('until: 2026-12-20'), '19:12 P306', /begin or end; write .* 2026-12-20T00:00:00Z/],
+    [last, rule('until: 2026-12-20T18:00:00'), '19:12 P306', /offset/],
+    [last, rule('needs-login: {}'), '19:18 P203', /acr, amr or within/],
+    [last, rule("needs-login: { acr: ['a b'] }"), '19:26 P204', /without blanks, quotes/],
+    [last, rule("needs-login: { acr: 'a\"' }"), '19:25 P204', /without blanks, quotes/],
+    [last, rule('needs-login: { acr: [] }'), '19:25 P203', /at least 1/],
+    [last, rule('needs-login: { amr: 2 }'), '19:25 P108', /quote it/],
+    [last, rule('needs-login: { within: 31d }'), '19:28 P306', /up to 30d/],
+    [last, rule('needs-login: { within: 0s }'), '19:28 P306', /15m/],
+    [last, rule('needs-login: { within: 1500ms }'), '19:28 P306', /s, m, h or d/],
     [last, when('ips: x'), '19:13 P201', /ip-in/],
     ['level: number', 'level: int', '10:10 P309', /string, number, bool/],
     ['level: number', 'level: number from /a~2', '10:10 P309', /JSON pointer/],
@@ -183,6 +213,38 @@ describe('meaning', () => {
     ['{ groups: [staff] }', '{ claims: { vip: yes } }', '13:27 P108', /true or false/],
     ['{ groups: [staff] }', '{ groups: [8e21] }', '13:21 P108', /quote it: "8e21"/],
   ])('%j -> %j is reported at %s', (...row) => check(row))
+
+  it.each<Row>([
+    ['{ groups: [staff] }', '{ agent: bot, groups: [staff] }', '13:24 P402', /write its name under for/],
+    ['{ groups: [staff] }', '{ scopes: a, for: anyone }', '13:23 P402', /agent is missing/],
+    ['{ groups: [staff] }', '{ max-hops: 1 }', '13:12 P402', /agent: any/],
+    ['{ groups: [staff] }', '{ agent: [any, bot] }', '13:19 P402', /any alone/],
+    ['{ groups: [staff] }', '{ agent: "" }', '13:19 P204', /the sub of act/],
+    ['{ groups: [staff] }', '{ agent: bot, max-hops: 9 }', '13:34 P204', /from 1 to 8/],
+    ['{ groups: [staff] }', '{ agent: bot, for: stuff }', '13:29 P207', /is not defined under who/],
+    ['{ groups: [staff] }', '{ agent: bot, for: staff }', '13:29 P402', /names an agent.*Name persons/],
+    ['  staff: {', '  bots: [{ agent: any }]\n  all: [bots]\n  work: { agent: any, for: all }\n  staff: {', '15:28 P402', /Name persons/],
+  ])('%j -> %j is reported at %s', (...row) => check(row))
+
+  it('max-hops on the side that refuses is P402: one more hop would escape it', () => {
+    const bounded = base.replace('{ groups: [staff] }', '{ groups: [staff] }\n  near: { agent: any, max-hops: 1 }\n  all: [staff, near]')
+    const found = (text: string) => findingsOf(text).map(f => `${f.line}:${f.column} ${f.code}`)
+    const who = (names: string, extra = '') => bounded.replace('who: staff\n', `who: ${names}\n${extra}`)
+    const except = '    except: all\n'
+    expect(found(who('all'))).toEqual([])
+    expect(found(who('[staff, all]').replace('allow: read', 'deny: read'))).toEqual(['19:18 P402'])
+    expect(found(who('staff', except).replace('allow: read', 'deny: read'))).toEqual([])
+    expect(found(who('staff', except))).toEqual(['20:13 P402'])
+  })
+
+  it('until is a moment after from (P405), in an allow and in a deny', () => {
+    const bounds = (from: string, until: string) => rule(`from: ${from}\n    until: ${until}`)
+    const found = (text: string) => findingsOf(text).map(f => `${f.line}:${f.column} ${f.code}`)
+    const swapped = base.replace(last, bounds('2026-11-15', '2026-11-15T01:00:00+01:00'))
+    expect(found(swapped)).toEqual(['20:12 P405'])
+    expect(found(swapped.replace('allow: read', 'deny: read'))).toEqual(['20:12 P405'])
+    expect(found(base.replace(last, bounds('2026-11-15', '2026-11-15T01:00:01+01:00')))).toEqual([])
+  })
 
   it('then and needs-login stand in an allow only', () => {
     const denied = base.replace('allow: read', 'deny: read')

@@ -134,6 +134,73 @@ describe('an agent that works for a person', () => {
   })
 })
 
+describe('who names an agent', () => {
+  const people = {
+    ...who,
+    bot: { agent: 'bot' },
+    bots: { agent: ['bot', 'robot'] },
+    'any-agent': { agent: 'any' },
+    helper: { agent: 'bot', for: 'staff' },
+    near: { agent: 'any', 'max-hops': 2 },
+    home: { agent: 'any', issuer: 'https://idp.example' },
+    mixed: ['leads', { agent: 'bot' }],
+  }
+  const agentSides = (rule: object, asked: Asked): [string, string] => {
+    const granting = engineFor({ claims, who: people, rules: [allow('read', rule)] })
+    // Whoever is meant by neither rule is refused by default, so that an agent cannot pass by the second.
+    const refusing = engineFor({ claims, who: people, rules: [deny('stop', rule)] })
+    return [decide(granting, asked), decide(refusing, asked)]
+  }
+  const meant = ['allow read', 'deny stop']
+  const notMeant = ['deny default', 'deny default']
+  const inDoubt = ['deny default', 'deny stop?']
+  const staff = { groups: ['staff'] }
+
+  it.each<[string, string, Asked, readonly string[]]>([
+    ['the acting party', 'bot', { agents: ['bot'] }, meant],
+    ['an actor that is only a hop', 'bot', { agents: ['other', 'bot'] }, notMeant],
+    ['another agent', 'bot', { agents: ['robot'] }, notMeant],
+    ['a person of that name', 'bot', { subject: 'bot' }, notMeant],
+    ['one of a list', 'bots', { agents: ['robot', 'x'] }, meant],
+    ['any agent', 'any-agent', { agents: ['x'] }, meant],
+    ['any agent, asked by a person', 'any-agent', {}, notMeant],
+    ['for: the person behind qualifies', 'helper', { agents: ['bot'], claims: staff }, meant],
+    ['for: the person behind does not', 'helper', { agents: ['bot'], claims: { groups: ['x'] } }, notMeant],
+    ['for: the person behind cannot be told', 'helper', { agents: ['bot'] }, inDoubt],
+    ['for: another agent of a person who cannot be told', 'helper', { agents: ['x'] }, notMeant],
+    ['for: the person alone', 'helper', { claims: staff }, notMeant],
+    ['issuer', 'home', { agents: ['x'] }, meant],
+    ['a list of persons and agents: the agent', 'mixed', { agents: ['bot'], claims: { groups: ['x'] } }, meant],
+    ['a list of persons and agents: the person', 'mixed', { claims: { groups: ['lead'] } }, meant],
+  ])('%s', (_, name, asked, expected) => {
+    // max-hops apart, for a deny may not bound them.
+    expect(agentSides({ who: name }, asked)).toEqual(expected)
+  })
+
+  it('a list of persons and agents grants another agent nothing, and refuses the person behind it', () => {
+    expect(agentSides({ who: 'mixed' }, { agents: ['x'], claims: { groups: ['lead'] } })).toEqual(['deny default', 'deny stop'])
+  })
+
+  it('max-hops counts nested act levels', () => {
+    const engine = engineFor({ who: { near: people.near }, rules: [allow('read', { who: 'near' })] })
+    const asked = [[], ['a'], ['a', 'b'], ['a', 'b', 'c']].map(agents => decide(engine, { agents }))
+    expect(asked).toEqual(['deny default', 'allow read', 'allow read', 'deny default'])
+  })
+
+  it('an exception for an agent passes a deny; an exception for persons does not pass to their agents', () => {
+    const rules = [deny('stop', { except: ['bot', 'staff'] }), allow('read', { who: 'any-agent' })]
+    const engine = engineFor({ claims, who: people, rules })
+    expect(decide(engine, { agents: ['bot'], claims: staff })).toBe('allow read')
+    expect(decide(engine, { agents: ['x'], claims: staff })).toBe('deny stop')
+  })
+
+  it('an exception to an allow follows the person through any agent', () => {
+    const engine = engineFor({ claims, who: people, rules: [allow('read', { who: 'any-agent', except: 'sales' })] })
+    expect(decide(engine, { agents: ['x'], claims: { dept: 'sales' } })).toBe('deny default')
+    expect(decide(engine, { agents: ['x'], claims: { dept: 'x' } })).toBe('allow read')
+  })
+})
+
 describe('when: headers', () => {
   const header = (wanted: unknown, ...values: string[]) =>
     sides({ when: { header: { 'x-a': wanted } } }, { headers: values.flatMap(value => ['x-a', value]) })
@@ -250,6 +317,25 @@ describe('when: addresses', () => {
       ['13.0.0.0', false],
     ] as const)
       expect(sides({ when: { 'ip-in': many } }, { ip })).toEqual(inside ? holds : fails)
+  })
+})
+
+describe('from and until', () => {
+  const rule = { from: '2026-11-15', until: '2026-12-20T18:00:00+01:00' }
+  const at = (now: string) => sides(rule, { now: Date.parse(now) })
+  it('hold from the first moment up to, not including, the last, on both sides', () => {
+    expect(at('2026-11-14T23:59:59.999Z')).toEqual(fails)
+    expect(at('2026-11-15T00:00:00Z')).toEqual(holds)
+    expect(at('2026-12-20T16:59:59.999Z')).toEqual(holds)
+    expect(at('2026-12-20T17:00:00Z')).toEqual(fails)
+  })
+  it('each bounds one end alone', () => {
+    expect(sides({ from: '2026-11-15T00:00:00Z' }, { now: Date.parse('2099-01-01') })).toEqual(holds)
+    expect(sides({ until: '2026-11-15T00:00:00Z' }, { now: 0 })).toEqual(holds)
+  })
+  it('end the doubt of a rule that no longer holds', () => {
+    expect(sides({ who: 'staff', until: '2026-11-15T00:00:00Z' }, { now: Date.parse('2026-11-15') })).toEqual(fails)
+    expect(sides({ who: 'staff', until: '2026-11-15T00:00:00Z' }, { now: 0 })).toEqual(unsure)
   })
 })
 
