@@ -1,8 +1,8 @@
 import { parseArgs } from 'node:util'
 import type { Finding } from '../src/model/finding.ts'
 import type { Entry } from '../src/policy/compose.ts'
-import { runTests } from '../src/policy/run-tests.ts'
-import { benchOf, isWhole } from '../src/policy/tested.ts'
+import { runTests } from '../src/policy/tests/run.ts'
+import { benchOf, isWhole } from '../src/policy/tests/tested.ts'
 import { exit, type Io } from './io.ts'
 import { count, loadPolicies, type Policies, printWithSource, selected } from './policies.ts'
 

@@ -1,7 +1,7 @@
 import { open, readdir, readlink, realpath, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Finding } from './model/finding.ts'
-import type { PolicyFile } from './policy/version.ts'
+import type { PolicyFile } from './policy/load/version.ts'
 
 export interface PolicyFolder {
   readonly files: readonly PolicyFile[]

@@ -1,14 +1,14 @@
 import type { PolicyEngine, TenantState } from '../model/decision.ts'
 import { byPosition, type Finding } from '../model/finding.ts'
-import type { CompiledPolicy } from './compile.ts'
 import { policyEngine } from './decide.ts'
-import { type Folder, misplacedFiles, sortFiles, type TenantFiles } from './folder.ts'
-import { platformName } from './names.ts'
-import { type Draft, type Settled, settle } from './settle.ts'
-import { type Tested, testVersion } from './tested.ts'
-import { digestOf, findingAt, type PolicyFile, readVersion, type Version } from './version.ts'
+import type { CompiledPolicy } from './engine/compile.ts'
+import { platformName } from './language/names.ts'
+import { type Folder, misplacedFiles, sortFiles, type TenantFiles } from './load/folder.ts'
+import { type Draft, type Settled, settle } from './load/settle.ts'
+import { digestOf, findingAt, type PolicyFile, readVersion, type Version } from './load/version.ts'
+import { type Tested, testVersion } from './tests/tested.ts'
 
-export type { PolicyFile } from './version.ts'
+export type { PolicyFile } from './load/version.ts'
 
 export interface ComposeOptions {
   /** Issuers that Postern is configured to trust (P602); null: not checked. */

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto'
 import type { Decision, Denial, Facts, PolicyEngine, ShadowDecision, TenantState } from '../model/decision.ts'
 import { Permit } from '../model/permit.ts'
-import { type CompiledPolicy, type CompiledRule, firstAllow, firstDeny, isShadowed } from './compile.ts'
-import { Look } from './conditions.ts'
-import { isMet } from './login.ts'
-import { type Claimant, hostOwners, tenantIndex } from './recognise.ts'
-import type { Recognise } from './recognise-shape.ts'
+import { type CompiledPolicy, type CompiledRule, firstAllow, firstDeny, isShadowed } from './engine/compile.ts'
+import { Look } from './engine/conditions.ts'
+import { isMet } from './engine/login.ts'
+import { type Claimant, hostOwners, tenantIndex } from './engine/recognise.ts'
+import type { Recognise } from './language/recognise-shape.ts'
 
 /** One tenant of a composition. `policy` null: no good version. `recognise` null: not even what it claims is known. */
 export interface Enforced {

@@ -3,7 +3,7 @@ import type { Method } from '../../../src/model/exchange.ts'
 import type { Finding } from '../../../src/model/finding.ts'
 import { Ambiguous, canonicalTarget } from '../../../src/model/target.ts'
 import { type Composed, type ComposeOptions, type Composition, compose, type PolicyFile } from '../../../src/policy/compose.ts'
-import { zoneClocks } from '../../../src/policy/zone-clock.ts'
+import { zoneClocks } from '../../../src/policy/language/zone-clock.ts'
 
 export const platformFile = (extra: object = {}): PolicyFile =>
   file('_platform.policy.yaml', { postern: 'policy/v1', tenant: '_platform', owners: ['p@example.com'], rules: [], ...extra })

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { zoneClocks, zoneName } from '../../../src/policy/zone-clock.ts'
+import { zoneClocks, zoneName } from '../../../src/policy/language/zone-clock.ts'
 import { allow, decide, engineFor } from './fixtures.ts'
 
 const holds = (time: object, ...moments: string[]): boolean[] => {

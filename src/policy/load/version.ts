@@ -1,0 +1,75 @@
+import { createHash } from 'node:crypto'
+import { entryOf } from '../../config/shape.ts'
+import { Source } from '../../config/source.ts'
+import type { Finding } from '../../model/finding.ts'
+import { type CompiledPolicy, compilePolicy } from '../engine/compile.ts'
+import { platformName } from '../language/names.ts'
+import { readPolicy } from '../language/read.ts'
+import type { Recognise } from '../language/recognise-shape.ts'
+import { type Located, located, type Scope, type Spot, scopeOf } from '../language/scope.ts'
+
+/** A file under the policies folder. */
+export interface PolicyFile {
+  /** Path relative to the folder, with "/". */
+  readonly name: string
+  readonly bytes: Buffer
+}
+
+/** One digest of one policy file, read once. */
+export interface Version {
+  readonly tenant: string
+  readonly file: string
+  readonly digest: string
+  /** Null: the file is refused for what stands in it. */
+  readonly policy: CompiledPolicy | null
+  readonly recognise: Recognise | null
+  readonly findings: readonly Finding[]
+  /** Names for the reader of its tests; null where nothing could be read. */
+  readonly scope: Scope | null
+  readonly spots: Spots
+}
+
+interface Spots {
+  readonly tenant: Spot
+  readonly recognise: Spot
+  readonly issuers: readonly { readonly text: string; readonly spot: Spot }[]
+}
+
+export const digestOf = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex')
+
+export const readVersion = (tenant: string, file: PolicyFile, digest: string): Version => {
+  const source = new Source(file.name, file.bytes, 'P')
+  const scope = scopeOf(source, tenant === platformName)
+  const { document, recognise } = readPolicy(source, tenant, scope)
+  return {
+    tenant,
+    file: file.name,
+    digest,
+    policy: document && compilePolicy(tenant, digest, document),
+    recognise,
+    findings: source.findings,
+    scope: source.root === null ? null : scope,
+    spots: spotsOf(source),
+  }
+}
+
+const spotsOf = (source: Source): Spots => {
+  const root = source.root?.kind === 'map' ? source.root : null
+  const recognise = root ? entryOf(root, 'recognise') : undefined
+  const spot = (offset: number | undefined): Spot => (offset === undefined ? { line: 0, column: 0 } : source.position(offset))
+  const issuers: readonly Located[] = recognise?.value.kind === 'map' ? located(entryOf(recognise.value, 'issuer')?.value) : []
+  return {
+    tenant: spot(root ? entryOf(root, 'tenant')?.value.offset : undefined),
+    recognise: spot(recognise?.keyOffset),
+    issuers: issuers.map(one => ({ text: one.text, spot: source.position(one.offset) })),
+  }
+}
+
+/** An error that only shows when files are compared. */
+export const findingAt = (file: string, spot: Spot, code: string, message: string): Finding => ({
+  file,
+  ...spot,
+  severity: 'error',
+  code,
+  message,
+})

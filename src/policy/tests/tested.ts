@@ -1,0 +1,75 @@
+import type { Finding } from '../../model/finding.ts'
+import { policyEngine } from '../decide.ts'
+import { digestOf, type PolicyFile, type Version } from '../load/version.ts'
+import { readTestFile, type TestFile } from './file.ts'
+import { type Bench, runTests } from './run.ts'
+
+/** What the tests beside one version say. Kept from load to load as long as nothing that they depend on changes. */
+export interface Tested {
+  readonly files: readonly TestFile[]
+  readonly findings: readonly Finding[]
+  readonly readKey: string
+  readonly readFindings: readonly Finding[]
+  readonly runKey: string
+  readonly runFindings: readonly Finding[]
+}
+
+interface Ask {
+  readonly version: Version
+  readonly tests: readonly PolicyFile[]
+  /** Null: missing or refused. */
+  readonly platform: Version | null
+  readonly run: boolean
+  readonly before: Tested | null
+}
+
+export const testVersion = (ask: Ask): Tested => {
+  const read = readTests(ask)
+  const run = runAll(ask, read)
+  return { ...read, ...run, findings: [...read.readFindings, ...run.runFindings] }
+}
+
+type Read = Pick<Tested, 'files' | 'readKey' | 'readFindings'>
+
+const readTests = ({ version, tests, platform, before }: Ask): Read => {
+  const rules = platform?.scope?.rules ?? null
+  const digests = tests.map(file => `${file.name} ${digestOf(file.bytes)}`)
+  const readKey = [version.digest, ...(rules ? rules.keys() : ['?']), ...digests].join('\n')
+  if (before?.readKey === readKey) return before
+  // Without the policy every name in its tests would look unknown.
+  if (version.scope === null) return { files: [], readKey, readFindings: [] }
+  const scope = { tenant: version.tenant, policy: version.scope, platformRules: rules }
+  const read = tests.map(file => readTestFile(file, scope))
+  const readFindings = tests.length === 0 ? [untested(version)] : read.flatMap(one => one.findings)
+  return { files: read.flatMap(one => one.test ?? []), readKey, readFindings }
+}
+
+const untested = (version: Version): Finding => ({
+  file: version.file,
+  line: 0,
+  column: 0,
+  severity: 'warning',
+  code: 'W806',
+  message: `no tests stand beside this policy; write ${version.tenant}.policy-test.yaml.`,
+})
+
+const runAll = (
+  { version, platform, run, before }: Ask,
+  { files, readKey, readFindings }: Read,
+): Pick<Tested, 'runKey' | 'runFindings'> => {
+  const bench = run ? benchOf(version, platform) : null
+  const runKey = bench === null ? '' : `${readKey}\n${platform?.digest}`
+  if (before?.runKey === runKey) return before
+  return { runKey, runFindings: bench === null ? [] : runTests(bench, files, { coverage: isWhole(readFindings) }).findings }
+}
+
+/** All test files could be read, so a rule that nothing covers is really not covered. */
+export const isWhole = (readFindings: readonly Finding[]): boolean => !readFindings.some(finding => finding.severity === 'error')
+
+/** Null: the policy or the platform file is refused, so there is nothing to decide with. */
+export const benchOf = (version: Version, platform: Version | null): Bench | null => {
+  const { tenant, policy, recognise, digest, file } = version
+  if (policy === null || recognise === null || !platform?.policy) return null
+  const state = { tenant, state: 'enforced', digestEnforced: digest, digestOnDisk: digest } as const
+  return { engine: policyEngine(platform.policy, [{ policy, recognise, state }]), policy, recognise, file }
+}
