@@ -1,3 +1,5 @@
+import type { Obligations } from './obligation.ts'
+
 /** What the policy engine found when it allowed a request. */
 export interface Grant {
   readonly tenant: string
@@ -9,6 +11,7 @@ export interface Grant {
   readonly cassandraRole: string | null
   /** Milliseconds since the epoch at which the allow ends, and every stream that it let through; null: for ever. */
   readonly until: number | null
+  readonly obligations: Obligations
 }
 
 /**
@@ -22,6 +25,7 @@ export class Permit implements Grant {
   readonly policyDigest: string
   readonly cassandraRole: string | null
   readonly until: number | null
+  readonly obligations: Obligations
 
   constructor(grant: Grant) {
     this.tenant = grant.tenant
@@ -29,6 +33,7 @@ export class Permit implements Grant {
     this.policyDigest = grant.policyDigest
     this.cassandraRole = grant.cassandraRole
     this.until = grant.until
+    this.obligations = grant.obligations
   }
 
   static is(value: unknown): value is Permit {

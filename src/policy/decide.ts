@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { Decision, Denial, Facts, PolicyEngine, ShadowDecision, TenantState } from '../model/decision.ts'
+import { merged } from '../model/obligation.ts'
 import { Permit } from '../model/permit.ts'
 import { type CompiledPolicy, type CompiledRule, firstAllow, firstDeny, isShadowed } from './engine/compile.ts'
 import { Look } from './engine/conditions.ts'
@@ -85,9 +86,10 @@ const decideFor = (policy: CompiledPolicy, platform: CompiledPolicy, facts: Fact
   const verdict = judge(policy, platform, look, false)
   if (verdict.effect === 'deny') return { ...denial(verdict.code, verdict.rule, tenant, verdict.digest, verdict.inDoubt), shadow }
   const { name: rule, role: cassandraRole, until, login } = verdict.rule
+  const obligations = merged(platform.document.always, verdict.rule.obligations)
   if (verdict.effect === 'step-up')
     return { ...denial('PST2106', rule, tenant, policy.digest), challenge: login?.challenge ?? null, shadow }
-  return { effect: 'allow', permit: new Permit({ tenant, rule, policyDigest: policy.digest, cassandraRole, until }), shadow }
+  return { effect: 'allow', permit: new Permit({ tenant, rule, policyDigest: policy.digest, cassandraRole, until, obligations }), shadow }
 }
 
 /** The whole policy a second time: a shadow deny may take what another allow grants, and a shadow allow may come before another. */

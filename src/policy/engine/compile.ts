@@ -1,3 +1,4 @@
+import { merged, type Obligations } from '../../model/obligation.ts'
 import type { PolicyDocument } from '../language/read.ts'
 import type { Rule } from '../language/rule.ts'
 import { no, not, type Side, type Tri, told, unsure, yes } from '../language/tri.ts'
@@ -14,6 +15,8 @@ export interface CompiledRule {
   /** First moment at which the rule no longer holds; null: for ever. */
   readonly until: number | null
   readonly login: CompiledLogin | null
+  /** `always` of the tenant and `then` of the rule; the platform's come on top. */
+  readonly obligations: Obligations
   /** Decided and logged, never enforced. */
   readonly shadow: boolean
 }
@@ -40,7 +43,7 @@ export const compilePolicy = (tenant: string, digest: string, document: PolicyDo
   const set = (effect: Rule['effect']): RuleSet => {
     const rules = document.rules.filter(rule => rule.effect === effect)
     return {
-      rules: rules.map(rule => compileRule(rule, who)),
+      rules: rules.map(rule => compileRule(rule, who, document.always)),
       index: routeIndex(
         rules.map(rule => rule.to),
         effect === 'deny',
@@ -51,7 +54,7 @@ export const compilePolicy = (tenant: string, digest: string, document: PolicyDo
   return { tenant, digest, denies: set('deny'), allows: set('allow'), document }
 }
 
-const compileRule = (rule: Rule, who: ReadonlyMap<string, Callers>): CompiledRule => {
+const compileRule = (rule: Rule, who: ReadonlyMap<string, Callers>, always: Obligations): CompiledRule => {
   const [side, opposite]: readonly [Side, Side] = rule.effect === 'allow' ? ['grant', 'refuse'] : ['refuse', 'grant']
   const conditions: Condition[] = [
     ...window(rule),
@@ -69,6 +72,7 @@ const compileRule = (rule: Rule, who: ReadonlyMap<string, Callers>): CompiledRul
     role: rule.role?.name ?? null,
     until: rule.until,
     login: rule.login && compileLogin(rule.login),
+    obligations: merged(always, rule.own),
     shadow: rule.mode === 'shadow',
   }
 }

@@ -1,9 +1,11 @@
 import { readDocument } from '../../config/document.ts'
 import { bad, choice, entryOf, list, notBuilt, optional, record, required, type Shape, text } from '../../config/shape.ts'
 import type { Node, Source } from '../../config/source.ts'
+import { noObligations, type Obligations } from '../../model/obligation.ts'
 import { circles } from './circles.ts'
 import { type Claim, claimsShape } from './claims.ts'
 import { platformName } from './names.ts'
+import { alwaysShape } from './obligations.ts'
 import { type Recognise, recogniseShape } from './recognise-shape.ts'
 import { misplaced, type Rule, roleShape, ruleShape } from './rule.ts'
 import { located, ruleNames, type Scope } from './scope.ts'
@@ -14,6 +16,7 @@ export interface PolicyDocument {
   readonly claims: ReadonlyMap<string, Claim>
   readonly who: ReadonlyMap<string, Definition>
   readonly rules: readonly Rule[]
+  readonly always: Obligations
   readonly sharedRoles: readonly string[]
 }
 
@@ -36,8 +39,8 @@ export const readPolicy = (source: Source, tenant: string, scope: Scope): ReadPo
   const { value } = readDocument(source, documentShape(scope, tenant, keep))
   checkNames(source, root)
   if (value === null || !source.ok) return { document: null, recognise }
-  const { owners, claims, who, rules } = value
-  return { document: { owners, claims, who, rules, sharedRoles: value['shared-roles'] }, recognise }
+  const { owners, claims, who, rules, always } = value
+  return { document: { owners, claims, who, rules, always, sharedRoles: value['shared-roles'] }, recognise }
 }
 
 /** The first key says what the rest means: without it, or with another version, nothing else is guessed. */
@@ -87,7 +90,7 @@ export const documentShape = (scope: Scope, tenant: string, keep: (recognise: Re
       : required(kept(recogniseShape, keep), 'Write which requests belong to the tenant: recognise: { issuer: ..., audience: ... }'),
     claims: optional<ReadonlyMap<string, Claim>>(claimsShape, new Map(), 'Claims that the policy may read.'),
     who: optional<ReadonlyMap<string, Definition>>(whoShape(scope), new Map(), 'Named callers.'),
-    always: notBuilt('Obligations on every allowed request.'),
+    always: optional<Obligations>(alwaysShape(scope.platform), noObligations, 'Obligations on every allowed request.'),
     rules: required(list(ruleShape(scope), { max: 5000 }), 'Write the rules; "rules: []" refuses every request.'),
     'shared-roles': scope.platform
       ? optional<readonly string[]>(list(roleShape), [], 'Roles that every tenant may name.')

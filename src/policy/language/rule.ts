@@ -6,7 +6,6 @@ import {
   entryOf,
   type Field,
   fail,
-  notBuilt,
   optional,
   record,
   required,
@@ -14,9 +13,11 @@ import {
   text,
 } from '../../config/shape.ts'
 import type { Entry, Node } from '../../config/source.ts'
+import { noObligations, type Obligations } from '../../model/obligation.ts'
 import { type Login, loginShape } from './login.ts'
 import { firstMoment, lastMoment } from './moment.ts'
 import { nameProblem, roleProblem } from './names.ts'
+import { agentsNamed, obligationFields } from './obligations.ts'
 import { linesShape, type RouteLine } from './pattern.ts'
 import type { Scope, Spot } from './scope.ts'
 import type { Side } from './tri.ts'
@@ -39,6 +40,8 @@ export interface Rule {
   /** Of an allow. */
   readonly login: Login | null
   readonly role: { readonly name: string; readonly spot: Spot } | null
+  /** Of an allow: its own `then`, without `always`. */
+  readonly own: Obligations
   readonly spot: Spot
 }
 
@@ -80,7 +83,7 @@ const allowShape = (scope: Scope) =>
     ...common(scope, 'grant'),
     'needs-login': optional<Login | null>(loginShape, null, 'How the person must have signed in; judged last.'),
     // biome-ignore lint/suspicious/noThenProperty: the key of the format; no rule is ever awaited
-    then: optional<{ readonly 'cassandra-role': Rule['role'] } | null>(thenShape, null, 'Obligations of this rule.'),
+    then: optional<Then | null>(thenShape, null, 'Obligations of this rule.'),
   })
 
 const denyShape = (scope: Scope) =>
@@ -100,11 +103,23 @@ const spotted: Shape<{ readonly name: string; readonly spot: Spot }> = {
   },
 }
 
-const thenShape = record({
-  'cassandra-role': optional<Rule['role']>(spotted, null, 'Role whose current credential the backend receives.'),
-  hide: notBuilt('Members that are removed from replies.'),
-  limit: notBuilt('Rate limits.'),
-})
+interface Then extends Obligations {
+  readonly role: Rule['role']
+}
+
+const thenShape: Shape<Then> = (() => {
+  const fields = record({
+    'cassandra-role': optional<Rule['role']>(spotted, null, 'Role whose current credential the backend receives.'),
+    ...obligationFields('rule'),
+  })
+  return {
+    schema: fields.schema,
+    read(node, at) {
+      const value = fields.read(node, at)
+      return value === bad ? bad : { role: value['cassandra-role'], hide: value.hide, limits: value.limit }
+    },
+  }
+})()
 
 export const ruleShape = (scope: Scope): Shape<Rule> => {
   const allow = allowShape(scope)
@@ -117,21 +132,16 @@ export const ruleShape = (scope: Scope): Shape<Rule> => {
       const spot = at.source.position(entry.value.offset)
       if (entry.key === 'allow') {
         const rule = allow.read(node, at)
-        return rule === bad || !inOrder(rule, node, at)
-          ? bad
-          : {
-              ...parts(rule),
-              effect: 'allow',
-              name: rule.allow,
-              login: rule['needs-login'],
-              role: rule.then?.['cassandra-role'] ?? null,
-              spot,
-            }
+        if (rule === bad || !inOrder(rule, node, at)) return bad
+        const then: Then = rule.then ?? { role: null, ...noObligations }
+        if (!agentsNamed(then.limits, rule.who, scope.agents, node, at)) return bad
+        const { role, hide, limits } = then
+        return { ...parts(rule), effect: 'allow', name: rule.allow, login: rule['needs-login'], role, own: { hide, limits }, spot }
       }
       const rule = deny.read(node, at)
       return rule === bad || !inOrder(rule, node, at)
         ? bad
-        : { ...parts(rule), effect: 'deny', name: rule.deny, login: null, role: null, spot }
+        : { ...parts(rule), effect: 'deny', name: rule.deny, login: null, role: null, own: noObligations, spot }
     },
   }
 }

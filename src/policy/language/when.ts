@@ -15,6 +15,7 @@ import {
   text,
 } from '../../config/shape.ts'
 import type { Node } from '../../config/source.ts'
+import type { Check } from '../check/ast.ts'
 import { parseRange, type Range } from './address.ts'
 import { type TimeWindow, timeShape } from './time.ts'
 
@@ -31,6 +32,7 @@ export interface When {
   readonly header: ReadonlyMap<string, Expectation>
   readonly query: ReadonlyMap<string, Expectation>
   readonly time: TimeWindow | null
+  readonly check: Check | null
 }
 
 const ranges = oneOrMany(parsed('an address or a range, such as 10.0.0.0/8', parseRange, 304), { max: 256 })
@@ -143,6 +145,6 @@ export const whenShape: Shape<When> = {
     const value = fields.read(node, at)
     if (value === bad) return bad
     const { header, query, time } = value
-    return { ipIn: value['ip-in'], ipNotIn: value['ip-not-in'], header, query, time }
+    return { ipIn: value['ip-in'], ipNotIn: value['ip-not-in'], header, query, time, check: null }
   },
 }

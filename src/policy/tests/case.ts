@@ -1,4 +1,4 @@
-import { bad, fail, notBuilt, optional, record, required, type Shape, text } from '../../config/shape.ts'
+import { bad, fail, list, optional, record, required, type Shape, text } from '../../config/shape.ts'
 import { instant } from '../language/moment.ts'
 import { roleProblem, unknownName } from '../language/names.ts'
 import type { Scope, Spot } from '../language/scope.ts'
@@ -14,6 +14,8 @@ export interface Expectation extends Outcome {
   /** Rule or reason, where the file names it. */
   readonly by: string | null
   readonly role: string | null
+  /** Paths that are removed from the reply; null: not asked. */
+  readonly hide: readonly string[] | null
   readonly spot: Spot
 }
 
@@ -34,17 +36,19 @@ export const caseShape = (scope: TestScope, names: TestNames): Shape<Case> => {
     at: optional<number | null>(instant, null, 'Another moment than now.'),
     expect: required(expectShape(scope), 'Write allow, step-up or deny, and by which rule: expect: deny by default'),
     role: optional<string | null>(text('a role name', roleProblem, 206), null, 'The Cassandra role that the permit names.'),
-    hide: notBuilt('What is removed from the reply.'),
+    hide: optional<readonly string[] | null>(list(text('a path such as $.customer')), null, 'All that is removed from the reply, exactly.'),
   })
   return {
     schema: fields.schema,
     read(node, at) {
       const value = fields.read(node, at)
       if (value === bad) return bad
-      const { ask, expect, role } = value
+      const { ask, expect, role, hide } = value
       if (role !== null && expect.effect !== 'allow')
         return fail(at, node, 703, 'a request that is not allowed has no role; remove role, or expect allow.')
-      return { ...ask, ...expect, overrides: value.with, at: value.at, role, spot: at.source.position(node.offset) }
+      if (hide !== null && expect.effect !== 'allow')
+        return fail(at, node, 703, 'a request that is not allowed has no reply to hide something from; remove hide, or expect allow.')
+      return { ...ask, ...expect, overrides: value.with, at: value.at, role, hide, spot: at.source.position(node.offset) }
     },
   }
 }

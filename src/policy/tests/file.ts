@@ -52,7 +52,7 @@ export const readTestFile = (file: PolicyFile, scope: TestScope): ReadTestFile =
   if (root.kind === 'map') checkLikes(entryOf(root, 'callers')?.value, { source, path: 'callers', provenance: new Map() })
   if (value === null || !source.ok) return { test: null, findings: source.findings }
   const { callers, requests, now, grid, cases } = value
-  const cells = grid.map(cell => ({ ...cell, overrides: new Map(), at: now, by: null, role: null }))
+  const cells = grid.map(cell => ({ ...cell, overrides: new Map(), at: now, by: null, role: null, hide: null }))
   const expectations = [...cells, ...cases.map(one => ({ ...one, at: one.at ?? now }))]
   return { test: { file: file.name, callers, requests, expectations, coverage: value.require['rules-covered'] }, findings: source.findings }
 }

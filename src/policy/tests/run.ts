@@ -102,24 +102,31 @@ const outcomeOf = (decision: Decision): Outcome => {
 }
 const spelled = ({ effect, shadow }: Outcome): string => `${effect}${shadow}`
 
-const differs = ({ by, role, ...wanted }: Expectation, decision: Decision): boolean =>
+const hiddenBy = (decision: Decision): readonly string[] =>
+  decision.effect === 'allow' ? decision.permit.obligations.hide.map(path => path.text).sort() : []
+
+const differs = ({ by, role, hide, ...wanted }: Expectation, decision: Decision): boolean =>
   spelled(wanted) !== spelled(outcomeOf(decision)) ||
   (by !== null && by !== reasonOf(decision)) ||
-  (role !== null && role !== roleOf(decision))
+  (role !== null && role !== roleOf(decision)) ||
+  (hide !== null && hide.toSorted().join('\n') !== hiddenBy(decision).join('\n'))
 
 const message = (bench: Bench, expectation: Expectation, decision: Decision, facts: Facts): string => {
-  const { caller, request, effect, by, role } = expectation
-  const wanted = `${spelled(expectation)}${by === null ? '' : ` by ${by}`}${role === null ? '' : ` with role ${role}`}`
+  const { caller, request, effect, by, role, hide } = expectation
+  const wanted = `${spelled(expectation)}${by === null ? '' : ` by ${by}`}${role === null ? '' : ` with role ${role}`}${hide === null ? '' : ` hiding ${spelledPaths(hide)}`}`
   const gotRole =
     role !== null && decision.effect === 'allow' ? ` with ${roleOf(decision) === null ? 'no role' : `role ${roleOf(decision)}`}` : ''
+  const gotHide = hide !== null && decision.effect === 'allow' ? ` hiding ${spelledPaths(hiddenBy(decision))}` : ''
   const doubt = decision.effect === 'deny' && decision.inDoubt ? ' in doubt (a condition cannot be told)' : ''
   const { shadow } = decision
   const would =
     shadow !== null && outcomeOf(decision).shadow !== expectation.shadow ? `, and in the shadow ${shadow.effect} by ${shadow.rule}` : ''
   const login = effectOf(decision) === 'step-up' ? ` ${unmetLogin(bench, decision, facts)}` : ''
   const nearest = effect === 'allow' && decision.effect === 'deny' && decision.code === 'PST2102' ? ` ${nearestAllow(bench, facts)}` : ''
-  return `${caller} ${request}: wanted ${wanted}, got ${spelled(outcomeOf(decision))} by ${reasonOf(decision)}${gotRole}${doubt}${would}.${login}${nearest}`
+  return `${caller} ${request}: wanted ${wanted}, got ${spelled(outcomeOf(decision))} by ${reasonOf(decision)}${gotRole}${gotHide}${doubt}${would}.${login}${nearest}`
 }
+
+const spelledPaths = (paths: readonly string[]): string => (paths.length === 0 ? 'nothing' : paths.toSorted().join(', '))
 
 /** What the sign-in lacks for the allow that decided. */
 const unmetLogin = ({ policy }: Bench, decision: Decision, facts: Facts): string => {

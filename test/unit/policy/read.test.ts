@@ -83,7 +83,9 @@ describe('keys and names', () => {
     ['  staff: {', '  a: [b]\n  b: [a]\n  staff: {', '14:3 P208', /a -> b -> a/],
     ['  staff: {', '  a: [b]\n  b: [c]\n  c: [d]\n  d: [staff]\n  staff: {', '13:3 P208', /5 names deep/],
     [last, rule('mode: dark'), '19:11 P204', /write enforce or shadow/],
-    ['who:\n', 'always: { hide: [] }\nwho:\n', '12:9 P209', /does not build it yet/],
+    ['who:\n', 'always: { hide: [] }\nwho:\n', '12:17 P203', /1/],
+    ['who:\n', 'always: { hide: [$.a.*] }\nwho:\n', '12:18 P403', /not a path/],
+    ['who:\n', 'always: { limit: [3 per caller] }\nwho:\n', '12:19 P403', /20\/min per caller/],
   ])('%j -> %j is reported at %s', (...row) => check(row))
 
   it('an empty who and the same name twice are each reported with every other fault of the file', () => {
@@ -267,8 +269,8 @@ describe('the platform file', () => {
     expect(platformFindings(`${text}mode: enforce\n`)).toEqual(['5:7 P406'])
     expect(platformFindings(text.replace('[]', '\n  - allow: a\n    why: w\n    who: anyone\n    to: GET /'))).toEqual(['5:5 P406'])
   })
-  it('says always is not built, and checks the names of shared roles', () => {
-    expect(platformFindings(`${text}always: {}\n`)).toEqual(['5:9 P209'])
+  it('checks always, and checks the names of shared roles', () => {
+    expect(platformFindings(`${text}always: { limit: [0/s per tenant] }\n`)).toEqual(['5:19 P403'])
     expect(platformFindings(`${text}shared-roles: [postern_x]\n`)).toEqual(['5:16 P206'])
   })
 })

@@ -87,7 +87,6 @@ describe('a test file', () => {
     ['expect: allow by read', 'expect: step-up by default', '16:28 P703', /write deny by default/],
     ['expect: allow by read, role', 'expect: step-up by read, role', '17:5 P703', /no role/],
     ['with: { dept: null }', 'with: { like: anna }', '17:28 P201', /not a key here/],
-    ['role: acme_ro', 'hide: []', '17:99 P209', /does not build/],
     ['deny by stop', 'deny by stop, role: acme_ro', '18:5 P703', /no role/],
     ['100%', '101%', '19:27 P204', /0% to 100%/],
     ['rules-covered', 'mutants-killed', '19:28 P209', /does not build/],
