@@ -50,6 +50,8 @@ const rank = (file: string): number => {
 /** Each outside package lives in one place, so that replacing it touches one place. */
 const homes: Readonly<Record<string, readonly string[]>> = {
   yaml: ['src/config/'],
+  '@marcbachmann/cel-js': ['src/policy/check/'],
+  re2js: ['src/policy/check/'],
   undici: ['src/upstream/'],
   'http-proxy': ['src/upstream/upgrade.ts'],
   'openid-client': ['src/identity/'],
