@@ -24,7 +24,15 @@ const titles: Record<number, string> = {
 export const refuse = (refusal: Refusal, requestId: string, gatewayRequestId: string | null): Outgoing => {
   const { status, client, close } = refusal.row
   const body = `{"title":"${titles[status] ?? 'Error'}","status":${status},"code":"${client}","request_id":"${requestId}"}`
-  const headers = ['content-type', 'application/problem+json', 'cache-control', 'no-store', 'x-postern-request-id', requestId]
+  const headers = [
+    'content-type',
+    'application/problem+json',
+    'cache-control',
+    'no-store',
+    'x-postern-request-id',
+    requestId,
+    ...refusal.fields,
+  ]
   if (gatewayRequestId !== null) headers.push('x-postern-gateway-request-id', gatewayRequestId)
   if (status === 401) headers.push('www-authenticate', challenge(refusal))
   if (status === 405) headers.push('allow', 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS')

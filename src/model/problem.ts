@@ -48,6 +48,7 @@ export const problems = {
   PST2104: { reason: 'policy-unavailable', client: 'unavailable', status: 503 },
   PST2105: { reason: 'policy-changed', client: 'forbidden', status: 403 },
   PST2106: { reason: 'step-up', client: 'step-up', status: 401 },
+  PST2107: { reason: 'rate-limited', client: 'rate-limited', status: 429 },
   PST3001: { reason: 'token-missing', client: 'unauthenticated', status: 401 },
   PST3002: { reason: 'token-malformed', client: 'unauthenticated', status: 401 },
   PST3003: { reason: 'token-issuer-unknown', client: 'unauthenticated', status: 401 },
@@ -72,6 +73,7 @@ export const problems = {
   PST5003: { reason: 'upstream-timeout', client: 'timeout', status: 504 },
   PST5004: { reason: 'upstream-busy', client: 'unavailable', status: 503 },
   PST5005: { reason: 'upstream-connect-timeout', client: 'timeout', status: 504 },
+  PST5006: { reason: 'hide-impossible', client: 'bad-upstream', status: 502 },
   PST6001: { reason: 'audit-unavailable', client: 'unavailable', status: 503 },
   PST9001: { reason: 'internal-fault', client: 'unavailable', status: 503 },
 } as const satisfies Record<string, Row>
@@ -95,12 +97,21 @@ export class Refusal {
   readonly detail: string
   /** Of a PST2106. */
   readonly challenge: LoginChallenge | null
+  /** What the reply carries besides, name and value alternating: the `RateLimit` fields of a PST2107. */
+  readonly fields: readonly string[]
 
-  constructor(code: ProblemCode, detail = '', retryAfter = 0, challenge: LoginChallenge | null = null) {
+  constructor(
+    code: ProblemCode,
+    detail = '',
+    retryAfter = 0,
+    challenge: LoginChallenge | null = null,
+    fields: readonly string[] = [],
+  ) {
     this.code = code
     this.detail = detail
     this.retryAfter = retryAfter
     this.challenge = challenge
+    this.fields = fields
   }
 
   get row(): Row {
