@@ -70,6 +70,8 @@ const lateSources = (get: () => MetricSources | null): MetricSources => ({
   keys: () => get()?.keys() ?? [],
   tokenCache: () => get()?.tokenCache() ?? null,
   inFlight: () => get()?.inFlight() ?? 0,
+  rateBuckets: () => get()?.rateBuckets() ?? 0,
+  hideBytes: () => get()?.hideBytes() ?? 0,
   directTraffic: () => get()?.directTraffic() ?? false,
 })
 

@@ -11,7 +11,7 @@ export const meterExchange = (metrics: Metrics, entry: ExchangeEntry): void => {
   if (entry.rule !== '') metrics.decision(entry.tenant, entry.effect, entry.rule, 'enforce')
   if (entry.shadow !== null) metrics.decision(entry.tenant, entry.shadow.effect === 'allow' ? 'allow' : 'deny', entry.shadow.rule, 'shadow')
   if (entry.inDoubt) metrics.policyError(entry.tenant, entry.rule)
-  if (entry.code === 'PST1301') metrics.shed('in-flight')
+  if (entry.code === 'PST1301') metrics.shed(entry.reason.slice(entry.reason.indexOf(': ') + 2))
   if (entry.upstream !== null && (entry.upstreamStatus !== null || entry.code.startsWith('PST5')))
     metrics.upstream(entry.upstream, entry.upstreamStatus === null ? (entry.reason.split(':', 1)[0] ?? '') : classOf(entry.upstreamStatus))
 }

@@ -1,14 +1,17 @@
 import type { Current } from './current.ts'
+import type { MaskRoom } from './edge/hide/mask.ts'
+import type { HideMemory } from './edge/hide/memory.ts'
 import type { Incoming } from './edge/listen.ts'
 import { oblige } from './edge/oblige.ts'
 import { refuse } from './edge/refuse.ts'
 import { trust } from './edge/trust.ts'
 import type { InFlight } from './limits/in-flight.ts'
+import type { RateLimiter } from './limits/rate.ts'
 import type { Audit, ExchangeEntry } from './model/audit.ts'
 import type { Credential, Unavailable } from './model/credential.ts'
 import type { Decision, Denial, ZoneClocks } from './model/decision.ts'
 import type { Clock, Log } from './model/deps.ts'
-import type { Outgoing, Settled } from './model/exchange.ts'
+import type { Answer, Outgoing, Settled } from './model/exchange.ts'
 import type { Identity } from './model/identity.ts'
 import type { Permit } from './model/permit.ts'
 import { Refusal } from './model/problem.ts'
@@ -32,6 +35,8 @@ export interface Stages {
   deliver(plan: UpstreamPlan, credential: Credential): readonly string[] | Unavailable
   hop(plan: UpstreamPlan): Hop
   readonly tunnels: Tunnels
+  readonly rates: RateLimiter
+  readonly hideMemory: HideMemory
 }
 
 const unanswered: Settled = { bytes: 0, aborted: true }
@@ -76,6 +81,7 @@ export const exchange = async (stages: Stages, incoming: Incoming): Promise<void
 const answer = (incoming: Incoming, outgoing: Outgoing, trail: Trail): Promise<Settled> => {
   if (trail.clientGone) return Promise.resolve(unanswered)
   trail.status = outgoing.status
+  trail.hidden = outgoing.hidden
   return incoming.reply(outgoing)
 }
 
@@ -110,6 +116,8 @@ const decideAndSend = async (
   const plan = origin.route === null ? undefined : snapshot.upstreams.get(origin.route.upstream)
   if (decision.effect === 'deny' || plan === undefined) return new Refusal('PST1201')
   const { permit } = decision
+  // A stream has no text to remove members from, so no backend is asked.
+  if (incoming.tunnel !== null && permit.obligations.hide.length > 0) return new Refusal('PST5006', 'upgrade')
   trail.upstream = plan.name
 
   if (!stages.audit.ready) return new Refusal('PST6001')
@@ -117,16 +125,36 @@ const decideAndSend = async (
   const upload = uploadOf(incoming, snapshot, trail)
   if (upload instanceof Refusal) return upload
 
+  // The last before anything is done for the request: what was refused for another reason has not used up anybody's rate.
+  const rates = stages.rates.take(permit, identity)
+  if (rates instanceof Refusal) return rates
+
   const shown = credentialFor(stages, permit, plan, trail)
   if (shown instanceof Refusal) return shown
   const fields = upstreamFields(permit, origin, identity, plan.settings, upload, shown)
 
-  if (incoming.tunnel !== null) return runTunnel(stages, permit, plan, incoming, fields, trail, { epoch, leave })
+  const room = maskRoom(stages, plan)
+  const finish = (answer: Answer): Obliged => {
+    trail.answered(answer.status)
+    return oblige(permit, answer, origin, rates, room)
+  }
+  if (incoming.tunnel !== null) return runTunnel(stages, permit, plan, incoming, fields, trail, { epoch, leave, finish })
   incoming.proceed()
   const result = await stages.hop(plan).send(permit, origin, fields, upload, incoming.gone)
-  if (result instanceof Refusal) return result
-  trail.answered(result.status)
-  return oblige(permit, result, origin)
+  return result instanceof Refusal ? result : finish(result)
+}
+
+type Obliged = ReturnType<typeof oblige>
+
+/** What a reply may take to be masked; its time is what the backend has left of its deadline from now on. */
+const maskRoom = ({ clock, hideMemory }: Stages, { settings }: UpstreamPlan): (() => MaskRoom) => {
+  const asked = clock.monotonic()
+  return () => ({
+    clock,
+    memory: hideMemory,
+    maxBytes: settings['hide-buffer'],
+    deadline: Math.max(0, settings.deadline - (clock.monotonic() - asked)),
+  })
 }
 
 /** The rule is worth telling the audit where one decided; other reasons only repeat the code. */
@@ -171,7 +199,7 @@ const runTunnel = async (
   incoming: Incoming,
   fields: readonly string[],
   trail: Trail,
-  { epoch, leave }: { readonly epoch: number; leave(): void },
+  { epoch, leave, finish }: { readonly epoch: number; leave(): void; finish(answer: Answer): Obliged },
 ): Promise<Outgoing | Refusal | null> => {
   const { origin, identity } = trail
   if (incoming.tunnel === null || origin === null || identity === null) return new Refusal('PST1011')
@@ -182,10 +210,7 @@ const runTunnel = async (
   const request = { raw: incoming.raw, socket, head, fields, expiresAt: identity.expiresAt, epoch, established: leave, refused }
   const result = await stages.tunnels.open(permit, origin, plan, request)
   if (result instanceof Refusal) return result
-  if ('body' in result) {
-    trail.answered(result.status)
-    return oblige(permit, result, origin)
-  }
+  if ('body' in result) return finish(result)
   trail.streamEnded(result)
   return null
 }

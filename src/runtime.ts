@@ -3,17 +3,19 @@ import { type Endpoint, formatEndpoint } from './config/values.ts'
 import { type ControlSocket, listenControl } from './control.ts'
 import type { CredentialSource } from './credential-source.ts'
 import { type Current, createCurrent } from './current.ts'
+import { cannotListen } from './edge/bind.ts'
+import { HideMemory } from './edge/hide/memory.ts'
 import { type Listener, listen } from './edge/listen.ts'
 import { listenOps, type OpsListener } from './edge/ops.ts'
 import { createHops, type Hops } from './hops.ts'
 import { createIdentifier, type Identifier } from './identity/identify.ts'
 import { InFlight } from './limits/in-flight.ts'
-import { errorCode } from './load.ts'
+import { createRateLimiter, type RateLimiter } from './limits/rate.ts'
 import { meterExchange } from './meter.ts'
 import type { Deps } from './model/deps.ts'
 import type { Finding } from './model/finding.ts'
 import type { Refusal } from './model/problem.ts'
-import { Notices } from './notices.ts'
+import { announce, Notices } from './notices.ts'
 import { exchange, type Stages } from './pipeline.ts'
 import type { Composition } from './policy/compose.ts'
 import { zoneClocks } from './policy/language/zone-clock.ts'
@@ -25,7 +27,6 @@ import { configFinding } from './settings.ts'
 import type { Snapshot } from './snapshot.ts'
 import { malformedEntry } from './trail.ts'
 import { createTunnels, type Tunnels } from './upstream/upgrade.ts'
-import { version } from './version.ts'
 import { metricSources, readiness, statusOf, type Views } from './views.ts'
 import { type Watching, watchPaths } from './watch.ts'
 
@@ -53,6 +54,8 @@ export class Runtime {
   readonly #parts: RuntimeParts
   readonly #current: Current
   readonly #inFlight = new InFlight()
+  readonly #rates: RateLimiter
+  readonly #hideMemory = new HideMemory()
   readonly #notices: Notices
   readonly #identifier: Identifier
   readonly #hops: Hops
@@ -71,6 +74,7 @@ export class Runtime {
     const { deps, metrics, audit, first } = parts
     this.#parts = parts
     this.#current = createCurrent(first)
+    this.#rates = createRateLimiter(deps.clock, { refused: metrics.limited })
     this.#notices = new Notices(deps.log)
     this.#identifier = createIdentifier(deps, { validated: (issuer, result) => metrics.token(issuer === '' ? null : issuer, result) })
     this.#hops = createHops(deps.clock)
@@ -95,6 +99,8 @@ export class Runtime {
       snapshot: () => this.#current.peek(),
       refused: () => this.#reloader.refused,
       inFlight: () => this.#inFlight.count,
+      rateBuckets: () => this.#rates.size,
+      hideBytes: () => this.#hideMemory.used,
       streams: () => this.#tunnels.size,
       listening: () => (this.#listener === null ? null : { proxy: this.proxy, ops: this.ops }),
       draining: () => this.#draining,
@@ -111,7 +117,7 @@ export class Runtime {
 
   /** Opens the sockets, the proxy's last. With findings nothing may be served and `stop` is due. */
   async open(): Promise<readonly Finding[]> {
-    const { metrics, state, first } = this.#parts
+    const { deps, metrics, state, first } = this.#parts
     const { listen: at } = first.loaded.config
     this.#apply(first)
     try {
@@ -134,7 +140,7 @@ export class Runtime {
       return [this.#finding('listen.proxy', cannotListen(at.proxy, fault))]
     }
     this.#watching = this.#watch(first)
-    this.#announce(first)
+    announce(deps.log, first, formatEndpoint(this.proxy), formatEndpoint(this.ops))
     return []
   }
 
@@ -156,6 +162,8 @@ export class Runtime {
       deliver: this.#hops.deliver,
       hop: this.#hops.hop,
       tunnels: this.#tunnels,
+      rates: this.#rates,
+      hideMemory: this.#hideMemory,
     }
     const options = {
       endpoint: loaded.config.listen.proxy,
@@ -189,16 +197,6 @@ export class Runtime {
     this.#parts.credentials.roles(next.policy.roles)
     // Until streams are decided again one by one, a change ends them all: the client reconnects and is judged by what now holds.
     this.#tunnels.closeAll('PST2105')
-  }
-
-  #announce({ gateway, digest }: Snapshot): void {
-    const { log } = this.#parts.deps
-    if (gateway.proof === 'none-accept-direct-traffic')
-      log.warn(
-        { proof: gateway.proof },
-        'ANYONE WHO REACHES THIS PORT IS SERVED: no proof of the gateway is asked for; host and client address are whatever the peer says',
-      )
-    log.info({ proxy: formatEndpoint(this.proxy), ops: formatEndpoint(this.ops), snapshot: digest, version }, 'serving')
   }
 
   #watch({ loaded }: Snapshot): Watching {
@@ -288,12 +286,4 @@ export class Runtime {
     const offset = read.provenance.get(key)
     return { ...configFinding(file, 'C301', message), ...(offset === undefined || offset === null ? {} : read.source.position(offset)) }
   }
-}
-
-const cannotListen = (at: Endpoint, fault: unknown): string => {
-  const code = errorCode(fault)
-  if (code === 'EADDRINUSE') return `${formatEndpoint(at)} is in use by another process. Stop it, or write another port.`
-  return code === 'EACCES'
-    ? `${formatEndpoint(at)}: no permission. Write a port above 1023.`
-    : `cannot listen on ${formatEndpoint(at)} (${code}).`
 }

@@ -19,6 +19,8 @@ export class Trail {
   credential: Credential | null = null
   requestBytes = 0
   status = 0
+  /** Members removed from the reply. */
+  hidden = 0
   readonly #incoming: Incoming
   readonly #clock: Clock
   readonly #started: number
@@ -102,6 +104,7 @@ export class Trail {
       status: this.status,
       responseBytes: settled.bytes,
       ms: this.#elapsed(),
+      hidden: this.hidden,
       aborted: settled.aborted,
     }
   }
@@ -146,5 +149,6 @@ export const malformedEntry = (time: number, refusal: Refusal, requestId: string
   status: refusal.row.status,
   responseBytes: 0,
   ms: 0,
+  hidden: 0,
   aborted: false,
 })

@@ -20,6 +20,8 @@ export interface Views {
   /** What the last reload refused. */
   readonly refused: () => readonly Finding[]
   readonly inFlight: () => number
+  readonly rateBuckets: () => number
+  readonly hideBytes: () => number
   readonly streams: () => number
   /** Null before the proxy listens. */
   readonly listening: () => { readonly proxy: Endpoint; readonly ops: Endpoint } | null
@@ -76,5 +78,7 @@ export const metricSources = (views: Views): MetricSources => ({
       .map(({ issuer, ageSeconds }) => ({ issuer, fetchedAt: ageSeconds === null ? null : views.clock.now() - ageSeconds * 1000 })),
   tokenCache: views.tokenCache,
   inFlight: views.inFlight,
+  rateBuckets: views.rateBuckets,
+  hideBytes: views.hideBytes,
   directTraffic: () => views.snapshot().gateway.proof === 'none-accept-direct-traffic',
 })

@@ -40,6 +40,8 @@ export interface ExchangeEntry {
   readonly responseBytes: number
   /** Milliseconds from arrival to the last byte. */
   readonly ms: number
+  /** Members that were removed from the reply. */
+  readonly hidden: number
   /** The client went away, or the upstream broke off, before the last byte. */
   readonly aborted: boolean
 }

@@ -1,3 +1,5 @@
+import type { Refusal } from './problem.ts'
+
 export const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const
 export type Method = (typeof methods)[number]
 
@@ -65,8 +67,8 @@ export interface BodySink {
   /** False asks the body to wait for `resume`. */
   write(chunk: Buffer): boolean
   end(): void
-  /** The body broke off: what was sent must not look complete. */
-  fail(): void
+  /** The body broke off: what was sent must not look complete. `why` is what would have been answered had it happened before the head. */
+  fail(why: Refusal): void
 }
 
 /** What a backend answered, as it came. */
@@ -88,12 +90,15 @@ export class Outgoing {
   readonly body: Body | string
   /** Close the connection afterwards. */
   readonly close: boolean
+  /** Members that were removed from the body. */
+  readonly hidden: number
 
-  constructor(status: number, headers: readonly string[], body: Body | string, close: boolean) {
+  constructor(status: number, headers: readonly string[], body: Body | string, close: boolean, hidden = 0) {
     this.status = status
     this.headers = headers
     this.body = body
     this.close = close
+    this.hidden = hidden
   }
 
   static is(value: object): value is Outgoing {

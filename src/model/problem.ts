@@ -100,13 +100,7 @@ export class Refusal {
   /** What the reply carries besides, name and value alternating: the `RateLimit` fields of a PST2107. */
   readonly fields: readonly string[]
 
-  constructor(
-    code: ProblemCode,
-    detail = '',
-    retryAfter = 0,
-    challenge: LoginChallenge | null = null,
-    fields: readonly string[] = [],
-  ) {
+  constructor(code: ProblemCode, detail = '', retryAfter = 0, challenge: LoginChallenge | null = null, fields: readonly string[] = []) {
     this.code = code
     this.detail = detail
     this.retryAfter = retryAfter

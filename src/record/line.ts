@@ -100,7 +100,7 @@ export const lineMaker = (chain: string): LineMaker => {
     `,"decision":{"effect":"${e.effect}","rule":${value('rule', e.rule)},"reason":${value('reason', e.reason)},"policy-digest":${value('policy-digest', e.policyDigest)},"in-doubt":${e.inDoubt},"shadow":${shadow(e.shadow)}}` +
     `,"credential":${e.credentialRole === null ? 'null' : `{"role":${value('role', e.credentialRole)},"generation":${whole(e.credentialGeneration)}}`}` +
     `,"upstream":${e.upstream === null ? 'null' : `{"name":${value('upstream', e.upstream)},"status":${whole(e.upstreamStatus)},"ms":${millis(e.upstreamMs)}}`}` +
-    `,"response":{"status":${whole(e.status)},"bytes":${whole(e.responseBytes)},"ms":${millis(e.ms)},"aborted":${e.aborted}}${tail()}`
+    `,"response":{"status":${whole(e.status)},"bytes":${whole(e.responseBytes)},"ms":${millis(e.ms)},"hidden":${whole(e.hidden)},"aborted":${e.aborted}}${tail()}`
 
   const event = (seq: number, e: EventEntry): string => {
     const entries = Object.entries(e.detail)

@@ -15,6 +15,10 @@ export interface MetricSources {
   readonly keys: () => readonly { readonly issuer: string; readonly fetchedAt: number | null }[]
   readonly tokenCache: () => { readonly entries: number; readonly bytes: number } | null
   readonly inFlight: () => number
+  /** Buckets of rate limits that are not full. */
+  readonly rateBuckets: () => number
+  /** Bytes held by replies from which members are removed. */
+  readonly hideBytes: () => number
   /** Whether requests are accepted without proof of the gateway. */
   readonly directTraffic: () => boolean
 }
@@ -34,6 +38,8 @@ export interface Metrics {
   rotation(role: string, result: 'done' | 'failed'): void
   reload(kind: 'config' | 'policy', result: 'done' | 'refused'): void
   shed(reason: string): void
+  /** Refused by a rate limit of the policy. */
+  limited(tenant: string, per: 'tenant' | 'caller' | 'agent'): void
   /** The exposition text. */
   render(): Promise<{ readonly contentType: string; readonly body: string }>
 }
@@ -75,6 +81,7 @@ export const createMetrics = ({ version, clock, sources, runtime }: MetricsOptio
   const rotations = counter('postern_credential_rotations_total', 'Rotations of a role.', ['role', 'result'], [names, 4])
   const reloads = counter('postern_reloads_total', 'Attempts to load anew.', ['kind', 'result'], [8, 8])
   const shed = counter('postern_limits_shed_total', 'Requests turned away to protect the process.', ['reason'], [words])
+  const limited = counter('postern_limits_refused_total', 'Requests refused by a limit of the policy.', ['tenant', 'per'], [names, 3])
   return {
     exchange: (route, method, status, ms) => exchanges.at(route ?? none, method, status).observe(ms / 1000),
     decision: (tenant, effect, rule, mode) => void decisions.at(tenant ?? none, effect, rule, mode).n++,
@@ -86,6 +93,7 @@ export const createMetrics = ({ version, clock, sources, runtime }: MetricsOptio
     rotation: (role, result) => void rotations.at(role, result).n++,
     reload: (kind, result) => void reloads.at(kind, result).n++,
     shed: reason => void shed.at(reason).n++,
+    limited: (tenant, per) => void limited.at(tenant, per).n++,
     render: async () => ({ contentType: registry.contentType, body: await registry.metrics() }),
   }
 }
@@ -209,6 +217,8 @@ const registerGauges = (registry: Registry, version: string, clock: Clock, sourc
   gauge('postern_token_cache_entries', 'Verified tokens kept.', [], () => one(sources.tokenCache()?.entries))
   gauge('postern_token_cache_bytes', 'Bytes of the verified tokens kept.', [], () => one(sources.tokenCache()?.bytes))
   gauge('postern_limits_in_flight', 'Requests under way.', [], () => one(sources.inFlight()))
+  gauge('postern_limits_buckets', 'Token buckets kept for limits of policies.', [], () => one(sources.rateBuckets()))
+  gauge('postern_limits_hide_bytes', 'Bytes held by replies from which members are removed.', [], () => one(sources.hideBytes()))
   gauge('postern_unproved_direct_traffic', '1 where requests are accepted without proof of the gateway.', [], () =>
     one(sources.directTraffic() ? 1 : 0),
   )

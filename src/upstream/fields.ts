@@ -16,7 +16,7 @@ export const upstreamFields = (
   upload: Pick<Upload, 'stream' | 'length'>,
   credential: readonly string[],
 ): string[] => {
-  const fields = [...origin.headers]
+  const fields = permit.obligations.hide.length === 0 ? [...origin.headers] : wholeAndPlain(origin.headers)
   if (settings.host === 'original') fields.push('host', origin.host)
   if (origin.clientIp !== null) fields.push('x-forwarded-for', origin.clientIp.includes(':') ? `[${origin.clientIp}]` : origin.clientIp)
   fields.push('x-forwarded-proto', origin.scheme, 'x-forwarded-host', origin.host, 'via', '1.1 postern')
@@ -27,6 +27,16 @@ export const upstreamFields = (
   for (const field of credential) fields.push(field)
   return fields
 }
+
+/** Asks for something else than the whole text as it is: parts, codings, differences (RFC 3229). */
+const otherThanWhole = new Set(['accept-encoding', 'range', 'if-range', 'a-im'])
+
+/** Members can only be removed from a whole text. */
+const wholeAndPlain = (headers: readonly string[]): string[] => [
+  ...headers.filter((_, i) => !otherThanWhole.has(headers[i - (i % 2)] ?? '')),
+  'accept-encoding',
+  'identity',
+]
 
 /** A subject is any text the provider chose; in a field it is percent-encoded UTF-8, so it cannot end a line or change its meaning. */
 const percentEncoded = (text: string): string => {

@@ -1,5 +1,5 @@
 import { choice, flag, notBuilt, optional, parsed, type RecordOf, record, required, Wrong } from '../config/shape.ts'
-import { duration, isLoopback, path } from '../config/values.ts'
+import { duration, isLoopback, path, size } from '../config/values.ts'
 
 /** Where a backend is: an origin, and the UNIX socket behind it if there is one. */
 export interface UpstreamAddress {
@@ -49,7 +49,11 @@ export const upstreamShape = record({
   'unsafe-plain-header': notBuilt('Credentials in plain header fields to a backend elsewhere.'),
   semicolon: optional(choice(['refuse'], ['text']), 'refuse', 'What a ";" in the path means.'),
   paths: optional(choice(['case-sensitive'], ['case-insensitive']), 'case-sensitive', 'How the backend compares paths.'),
-  'hide-buffer': notBuilt('Buffer for obligations that remove members.'),
+  'hide-buffer': optional(
+    size(1024, 32 * 1024 ** 2),
+    4 * 1024 ** 2,
+    'Largest reply that members are removed from: it is held until all of it has been read, for deadline at most. A larger one is not delivered.',
+  ),
 })
 
 export type UpstreamSettings = RecordOf<typeof upstreamShape.fields>

@@ -53,6 +53,7 @@ export const entry = (changes: Partial<ExchangeEntry> = {}): ExchangeEntry => ({
   status: 200,
   responseBytes: 10,
   ms: 4.561,
+  hidden: 0,
   aborted: false,
   ...changes,
 })

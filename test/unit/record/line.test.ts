@@ -13,7 +13,7 @@ describe('an exchange record', () => {
         '"caller":{"issuer":"https://login.acme.example/","subject":"alice","agents":[]},"gateway":{"proof":"shared-secret","request-id":"JKJaXmPLvHcESHA=","peer":"10.0.0.9"},' +
         '"request":{"id":"r-1","method":"GET","host":"acme.api.example.com","route":"orders-v1","path":"/v1/orders/7","client-ip":"203.0.113.7","user-agent":"curl/8","bytes":0},' +
         '"decision":{"effect":"allow","rule":"read-orders","reason":"","policy-digest":"abc","in-doubt":false,"shadow":null},"credential":{"role":"orders_read","generation":3},' +
-        '"upstream":{"name":"orders","status":200,"ms":3.20},"response":{"status":200,"bytes":10,"ms":4.56,"aborted":false}}\n',
+        '"upstream":{"name":"orders","status":200,"ms":3.20},"response":{"status":200,"bytes":10,"ms":4.56,"hidden":0,"aborted":false}}\n',
     )
   })
 
@@ -60,7 +60,7 @@ describe('an exchange record', () => {
   ])('spells %d ms as the JSON number %s', (ms, value, spelled) => {
     const line = lines.exchange(0, entry({ ms }))
     const { response } = parse(line)
-    expect(line).toContain(`"ms":${spelled},"aborted"`)
+    expect(line).toContain(`"ms":${spelled},"hidden":0,"aborted"`)
     expect((response as { ms: number }).ms).toBe(value)
   })
 

@@ -11,6 +11,8 @@ const none: MetricSources = {
   keys: () => [],
   tokenCache: () => null,
   inFlight: () => 0,
+  rateBuckets: () => 0,
+  hideBytes: () => 0,
   directTraffic: () => false,
 }
 const create = (sources: Partial<MetricSources> = {}, runtime = false) =>
@@ -44,6 +46,7 @@ describe('metrics', () => {
     metrics.rotation('orders_read', 'done')
     metrics.reload('policy', 'refused')
     metrics.shed('in-flight')
+    metrics.limited('acme', 'caller')
     expect(await lines(metrics)).toEqual(
       expect.arrayContaining([
         'postern_decisions_total{tenant="acme",effect="allow",rule="read",mode="enforce"} 2',
@@ -56,6 +59,7 @@ describe('metrics', () => {
         'postern_credential_rotations_total{role="orders_read",result="done"} 1',
         'postern_reloads_total{kind="policy",result="refused"} 1',
         'postern_limits_shed_total{reason="in-flight"} 1',
+        'postern_limits_refused_total{tenant="acme",per="caller"} 1',
       ]),
     )
   })
@@ -73,6 +77,8 @@ describe('metrics', () => {
       ],
       tokenCache: () => ({ entries: 7, bytes: 900 }),
       inFlight: () => 3,
+      rateBuckets: () => 11,
+      hideBytes: () => 4096,
       directTraffic: () => true,
     })
     expect(await lines(metrics)).toEqual(
@@ -84,6 +90,8 @@ describe('metrics', () => {
         'postern_jwks_age_seconds{issuer="i"} 3',
         'postern_token_cache_entries 7',
         'postern_limits_in_flight 3',
+        'postern_limits_buckets 11',
+        'postern_limits_hide_bytes 4096',
         'postern_unproved_direct_traffic 1',
         'postern_audit_records_total{kind="process-start"} 1',
         'postern_audit_ready 1',
