@@ -7,7 +7,7 @@ export interface HidePath {
 
 export type HideStep =
   | { readonly kind: 'member'; readonly name: string }
-  /** Every element of an array. */
+  /** Every element of an array and every value of an object (RFC 9535 section 2.3.2). */
   | { readonly kind: 'each' }
   /** A member of this name at any depth from here; only ever the single step of `$..name`. */
   | { readonly kind: 'anywhere'; readonly name: string }

@@ -34,5 +34,5 @@ export const isJson = (value: string): boolean => {
   const [, type = '', rest = ''] = mediaType.exec(value) ?? []
   if (!/^application\/json$|\+json$/i.test(type)) return false
   const charsets = [...rest.matchAll(parameters)].filter(([, name]) => name?.toLowerCase() === 'charset')
-  return charsets.every(([, , charset = '']) => /^("?)utf-?8\1$/i.test(charset)) && charsets.length <= 1
+  return charsets.every(([, , charset = '']) => /^("?)utf-?8\1$/i.test(charset))
 }

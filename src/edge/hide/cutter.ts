@@ -208,7 +208,7 @@ export class Cutter {
     }
     top.weight += nameWeight + name.length
     this.#weight += nameWeight + name.length
-    this.#places = this.#cutting > 0 ? nowhere : below(top.places, name)
+    this.#places = below(top.places, name)
     if (this.#cutting > 0) this.#rewind(chunk, this.#nameAt)
     else if (this.#paths.anywhere.has(name) || this.#places.some(place => place.cut)) {
       this.#rewind(chunk, this.#gapAt)
