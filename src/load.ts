@@ -1,6 +1,7 @@
-import { createHash } from 'node:crypto'
+import { createHash, createPrivateKey, type KeyObject } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
+import type { AssertionKeys } from './identity/assertion.ts'
 import { type IssuerSettings, issuerSettings } from './identity/settings.ts'
 import type { Proof } from './model/exchange.ts'
 import type { Finding } from './model/finding.ts'
@@ -15,6 +16,8 @@ export interface LoadedConfig {
   readonly digest: string
   readonly secrets: readonly Buffer[]
   readonly issuers: readonly IssuerSettings[]
+  /** Private keys of `assertion.key-files`, in order. */
+  readonly assertionKeys: readonly KeyObject[]
   /** PEM of each upstream's CA file, by upstream name. */
   readonly upstreamCa: ReadonlyMap<string, string>
 }
@@ -47,11 +50,24 @@ export const loadConfig = async (file: string): Promise<LoadedConfig | readonly 
   const upstreamCa = new Map<string, string>()
   for (const [name, upstream] of read.config.upstreams)
     if (upstream.tls !== null) upstreamCa.set(name, await files.pem(upstream.tls['ca-file'], `upstreams.${name}.tls.ca-file`))
+  const assertionKeys: KeyObject[] = []
+  for (const path of read.config.assertion?.['key-files'] ?? [])
+    assertionKeys.push(...(await files.signingKey(path, 'assertion.key-files')))
   if (!read.source.ok) return read.source.findings
   const digest = createHash('sha256').update(read.bytes)
   for (const part of files.contents) digest.update(part)
-  return { file, read, config: read.config, digest: digest.digest('hex'), secrets, issuers, upstreamCa }
+  return { file, read, config: read.config, digest: digest.digest('hex'), secrets, issuers, assertionKeys, upstreamCa }
 }
+
+/** The configuration and the secrets beside it whose change makes a reload. */
+export const watchedFiles = ({ file, config }: LoadedConfig): readonly string[] => {
+  const named = [...config.gateway['secret-files'], ...(config.assertion?.['key-files'] ?? [])]
+  return [resolve(file), ...named.map(path => resolve(dirname(resolve(file)), path))]
+}
+
+/** What vouching for callers needs, or null where it is not configured. */
+export const assertionKeys = ({ config: { assertion }, assertionKeys: keys }: LoadedConfig): AssertionKeys | null =>
+  assertion === null ? null : { issuer: assertion.issuer, lifetime: assertion.lifetime, keys }
 
 /** The proof in force: `none-accept-direct-traffic` stands alone, so one word tells all. */
 export const proofOf = (config: Config): Proof =>
@@ -88,6 +104,20 @@ class NamedFiles {
     const text = (await this.#bytes(path, key)).toString('latin1')
     if (text !== '' && !text.includes('-----BEGIN CERTIFICATE-----')) this.#wrong(key, 204, `${path} holds no PEM certificate.`)
     return text
+  }
+
+  /** None where the file holds something else, which is then told without showing it. */
+  async signingKey(path: string, key: string): Promise<readonly KeyObject[]> {
+    const bytes = await this.#bytes(path, key)
+    if (bytes.length === 0) return []
+    try {
+      const parsed = createPrivateKey(bytes)
+      if (parsed.asymmetricKeyType === 'ed25519') return [parsed]
+    } catch {
+      // Said below: the library's message may quote the file.
+    }
+    this.#wrong(key, 204, `${path} is not an Ed25519 private key in PEM. Make one: postern audit keygen --out FILE.`)
+    return []
   }
 
   async #bytes(path: string, key: string, shown = path): Promise<Buffer> {

@@ -30,6 +30,7 @@ export interface Stages {
   meter(entry: ExchangeEntry): void
   credential(role: string): Credential | Unavailable
   deliver(plan: UpstreamPlan, credential: Credential): readonly string[] | Unavailable
+  assert(permit: Permit, identity: Identity, audience: string): string | null
   hop(plan: UpstreamPlan): Hop
   readonly tunnels: Tunnels
 }
@@ -119,7 +120,10 @@ const decideAndSend = async (
 
   const shown = credentialFor(stages, permit, plan, trail)
   if (shown instanceof Refusal) return shown
-  const fields = upstreamFields(permit, origin, identity, plan.settings, upload, shown)
+  const { assertion: audience } = plan.settings
+  const assertion = audience === null ? null : stages.assert(permit, identity, audience)
+  const fields = upstreamFields(permit, origin, identity, plan.settings, upload, shown, assertion)
+  if (fields instanceof Refusal) return fields
 
   if (incoming.tunnel !== null) return runTunnel(stages, permit, plan, incoming, fields, trail, { epoch, leave })
   incoming.proceed()

@@ -3,12 +3,14 @@ import { type Endpoint, formatEndpoint } from './config/values.ts'
 import { type ControlSocket, listenControl } from './control.ts'
 import type { CredentialSource } from './credential-source.ts'
 import { type Current, createCurrent } from './current.ts'
+import { cannotListen } from './edge/bind.ts'
 import { type Listener, listen } from './edge/listen.ts'
 import { listenOps, type OpsListener } from './edge/ops.ts'
 import { createHops, type Hops } from './hops.ts'
+import { type Assertions, createAssertions } from './identity/assertion.ts'
 import { createIdentifier, type Identifier } from './identity/identify.ts'
 import { InFlight } from './limits/in-flight.ts'
-import { errorCode } from './load.ts'
+import { assertionKeys, watchedFiles } from './load.ts'
 import { meterExchange } from './meter.ts'
 import type { Deps } from './model/deps.ts'
 import type { Finding } from './model/finding.ts'
@@ -55,6 +57,7 @@ export class Runtime {
   readonly #inFlight = new InFlight()
   readonly #notices: Notices
   readonly #identifier: Identifier
+  readonly #assertions: Assertions
   readonly #hops: Hops
   readonly #tunnels: Tunnels
   readonly #reloader: Reloader
@@ -73,6 +76,7 @@ export class Runtime {
     this.#current = createCurrent(first)
     this.#notices = new Notices(deps.log)
     this.#identifier = createIdentifier(deps, { validated: (issuer, result) => metrics.token(issuer === '' ? null : issuer, result) })
+    this.#assertions = createAssertions(deps.clock)
     this.#hops = createHops(deps.clock)
     this.#tunnels = createTunnels(deps, this.#hops.isSafeHop)
     const observe = {
@@ -124,7 +128,11 @@ export class Runtime {
       return [this.#finding('state', fault instanceof Error ? fault.message : String(fault))]
     }
     try {
-      this.#opsListener = await listenOps(at.ops, { ready: () => this.ready(), metrics: () => metrics.render() })
+      this.#opsListener = await listenOps(at.ops, {
+        ready: () => this.ready(),
+        metrics: () => metrics.render(),
+        jwks: this.#assertions.jwks,
+      })
     } catch (fault) {
       return [this.#finding('listen.ops', cannotListen(at.ops, fault))]
     }
@@ -154,6 +162,7 @@ export class Runtime {
       },
       credential: role => credentials.current(role),
       deliver: this.#hops.deliver,
+      assert: this.#assertions.assert,
       hop: this.#hops.hop,
       tunnels: this.#tunnels,
     }
@@ -186,6 +195,7 @@ export class Runtime {
   /** Makes what outlives snapshots follow the one now in force. */
   #apply(next: Snapshot): void {
     this.#identifier.configure(next.loaded.issuers)
+    this.#assertions.configure(assertionKeys(next.loaded))
     this.#parts.credentials.roles(next.policy.roles)
     // Until streams are decided again one by one, a change ends them all: the client reconnects and is judged by what now holds.
     this.#tunnels.closeAll('PST2105')
@@ -204,13 +214,12 @@ export class Runtime {
   #watch({ loaded }: Snapshot): Watching {
     const { config, file } = loaded
     const base = dirname(resolve(file))
-    const files = [resolve(file), ...config.gateway['secret-files'].map(path => resolve(base, path))]
     const changed = (): void => {
       this.#reloader
         .reload({ by: 'change', withoutTests: false, why: '' })
         .catch((fault: unknown) => this.#parts.deps.log.error({ fault: String(fault) }, 'reload failed'))
     }
-    return watchPaths(files, [resolve(base, config.policies.dir)], this.#parts.deps, changed)
+    return watchPaths(watchedFiles(loaded), [resolve(base, config.policies.dir)], this.#parts.deps, changed)
   }
 
   async reload(request: ReloadRequest): Promise<ReloadResult> {
@@ -288,12 +297,4 @@ export class Runtime {
     const offset = read.provenance.get(key)
     return { ...configFinding(file, 'C301', message), ...(offset === undefined || offset === null ? {} : read.source.position(offset)) }
   }
-}
-
-const cannotListen = (at: Endpoint, fault: unknown): string => {
-  const code = errorCode(fault)
-  if (code === 'EADDRINUSE') return `${formatEndpoint(at)} is in use by another process. Stop it, or write another port.`
-  return code === 'EACCES'
-    ? `${formatEndpoint(at)}: no permission. Write a port above 1023.`
-    : `cannot listen on ${formatEndpoint(at)} (${code}).`
 }

@@ -19,6 +19,7 @@ import { Source } from './config/source.ts'
 import { path } from './config/values.ts'
 import { credentialsShape } from './credentials/settings.ts'
 import { gatewayShape, limitsShape, listenShape, routeShape } from './edge/settings.ts'
+import { type AssertionSettings, assertionShape } from './identity/assertion-settings.ts'
 import { issuersShape } from './identity/settings.ts'
 import type { Finding } from './model/finding.ts'
 import { auditSettings } from './record/settings.ts'
@@ -51,6 +52,11 @@ export const configShape = record({
   credentials: optional(credentialsShape, null, 'Where Cassandra credentials come from. Without it no policy may name a role.', {
     restart: true,
   }),
+  assertion: optional<AssertionSettings | null>(
+    assertionShape,
+    null,
+    'How Postern vouches for the caller towards backends. Keys: GET /.well-known/jwks.json on listen.ops.',
+  ),
   audit: required(auditSettings, 'The tamper-evident record.'),
   limits: optional(limitsShape, allDefaults(limitsShape), 'Bounds.'),
   workers: optional(integer(1, 1), 1, 'Processes on one port. More than one is not built yet.', { restart: true }),
@@ -91,6 +97,15 @@ const crossCheck = (config: Config, source: Source, provenance: Provenance): voi
         204,
         'delivery header sends a password in plain fields: only to a literal 127.0.0.0/8 or ::1 address, or unix:/path. Change url, or write delivery: none.',
       )
+  for (const [name, upstream] of config.upstreams)
+    if (upstream.assertion !== null && config.assertion === null)
+      source.error(at(`upstreams.${name}.assertion`), 202, 'an assertion needs the section assertion: with an issuer and key-files.')
+  if (config.issuers.some(({ issuer }) => issuer === config.assertion?.issuer))
+    source.error(
+      at('assertion.issuer'),
+      204,
+      `${config.assertion?.issuer} is a provider whose tokens are accepted; what Postern says to backends must never be one. Write another name.`,
+    )
   const seen = new Set<string>()
   const names = new Set<string>()
   for (const route of config.routes) {

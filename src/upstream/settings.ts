@@ -1,5 +1,6 @@
-import { choice, flag, notBuilt, optional, parsed, type RecordOf, record, required, Wrong } from '../config/shape.ts'
+import { choice, flag, notBuilt, optional, parsed, type RecordOf, record, required, text, Wrong } from '../config/shape.ts'
 import { duration, isLoopback, path } from '../config/values.ts'
+import { type IdentityHeader, identityHeadersShape } from './identity-headers.ts'
 
 /** Where a backend is: an origin, and the UNIX socket behind it if there is one. */
 export interface UpstreamAddress {
@@ -46,6 +47,16 @@ export const upstreamShape = record({
     'TLS to the backend; always verified.',
   ),
   'forward-authorization': optional(flag, false, "Whether the backend receives the caller's Authorization field."),
+  'identity-headers': optional<readonly IdentityHeader[]>(
+    identityHeadersShape,
+    [],
+    "Header fields made from the token's claims: name to claim or JSON pointer. What the client sent under the name is always removed.",
+  ),
+  assertion: optional<string | null>(
+    text('an audience'),
+    null,
+    'Audience of the signed assertion (x-postern-assertion) that the backend receives; needs the section assertion.',
+  ),
   'unsafe-plain-header': notBuilt('Credentials in plain header fields to a backend elsewhere.'),
   semicolon: optional(choice(['refuse'], ['text']), 'refuse', 'What a ";" in the path means.'),
   paths: optional(choice(['case-sensitive'], ['case-insensitive']), 'case-sensitive', 'How the backend compares paths.'),
