@@ -128,11 +128,7 @@ export class Runtime {
       return [this.#finding('state', fault instanceof Error ? fault.message : String(fault))]
     }
     try {
-      this.#opsListener = await listenOps(at.ops, {
-        ready: () => this.ready(),
-        metrics: () => metrics.render(),
-        jwks: this.#assertions.jwks,
-      })
+      this.#opsListener = await listenOps(at.ops, { ready: () => this.ready(), metrics: metrics.render, jwks: this.#assertions.jwks })
     } catch (fault) {
       return [this.#finding('listen.ops', cannotListen(at.ops, fault))]
     }
@@ -196,7 +192,8 @@ export class Runtime {
   #apply(next: Snapshot): void {
     this.#identifier.configure(next.loaded.issuers)
     this.#assertions.configure(assertionKeys(next.loaded))
-    this.#parts.credentials.roles(next.policy.roles)
+    this.#hops.follow(next.loaded)
+    this.#parts.credentials.follow(next.loaded, next.policy.roles)
     // Until streams are decided again one by one, a change ends them all: the client reconnects and is judged by what now holds.
     this.#tunnels.closeAll('PST2105')
   }

@@ -24,7 +24,7 @@ import { issuersShape } from './identity/settings.ts'
 import type { Finding } from './model/finding.ts'
 import { auditSettings } from './record/settings.ts'
 import { type CassandraSettings, cassandraShape } from './store/settings.ts'
-import { upstreamShape } from './upstream/settings.ts'
+import { type UpstreamSettings, upstreamShape } from './upstream/settings.ts'
 
 const policiesShape = record({
   dir: optional(path('a folder'), 'policies', 'Folder of the policy files and their tests.'),
@@ -106,6 +106,10 @@ const crossCheck = (config: Config, source: Source, provenance: Provenance): voi
       204,
       `${config.assertion?.issuer} is a provider whose tokens are accepted; what Postern says to backends must never be one. Write another name.`,
     )
+  for (const [name, upstream] of config.upstreams) {
+    const wrong = deliveryProblem(config, upstream)
+    if (wrong !== null) source.error(at(`upstreams.${name}.delivery`), 202, wrong)
+  }
   const seen = new Set<string>()
   const names = new Set<string>()
   for (const route of config.routes) {
@@ -123,6 +127,20 @@ const crossCheck = (config: Config, source: Source, provenance: Provenance): voi
   }
   if (config.credentials?.provider === 'cassandra' && config.cassandra === null)
     source.error(at('credentials'), 202, 'provider cassandra needs the section cassandra: with contact-points and the manager role.')
+}
+
+/** What a delivery needs beside it. */
+const deliveryProblem = ({ assertion, credentials }: Config, { delivery, url, ...upstream }: UpstreamSettings): string | null => {
+  if (delivery === 'jwe') {
+    if (upstream['jwe-key-file'] === null) return 'delivery jwe needs jwe-key-file, the public JWK of the backend.'
+    if (assertion === null) return 'delivery jwe needs the section assertion: its first key signs what is sealed.'
+    return url.local || url.origin.startsWith('https:')
+      ? null
+      : 'delivery jwe goes over TLS, or to this machine: whoever reads one can send it again. Write an https: url.'
+  }
+  if (upstream['jwe-key-file'] !== null) return 'jwe-key-file belongs to delivery jwe. Remove it, or write delivery: jwe.'
+  if (delivery === 'endpoint' && !credentials?.endpoint) return 'delivery endpoint needs credentials.endpoint.'
+  return delivery === 'file' && !credentials?.files ? 'delivery file needs credentials.files.' : null
 }
 
 export interface Shown {

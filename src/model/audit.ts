@@ -54,6 +54,7 @@ export type EventKind =
   | 'config-refused'
   | 'control'
   | 'rotation'
+  | 'handover'
   | 'stream-end'
   | 'gap'
   | 'refusals'

@@ -36,10 +36,11 @@ export const upstreamShape = record({
     'How long the backend may take to its response head, and between two pieces of its body. Below the gateway timeout, so that Postern answers.',
   ),
   delivery: optional(
-    choice(['none', 'header'], ['jwe', 'endpoint', 'file', 'cql']),
+    choice(['none', 'header', 'jwe', 'endpoint', 'file'], ['cql']),
     'none',
-    'How the backend receives the Cassandra credential. header: only to a literal loopback address or a UNIX socket.',
+    'How the backend receives the Cassandra credential. header: plain, to this machine only. jwe: sealed to jwe-key-file. endpoint, file: it fetches them itself (credentials.endpoint, credentials.files).',
   ),
+  'jwe-key-file': optional(path('a JWK file'), null, 'Public JWK of the backend, for delivery jwe; the first key of assertion signs.'),
   host: optional(choice(['own', 'original']), 'own', 'Which Host the backend sees: its own, or the one the client asked for.'),
   tls: optional(
     record({ 'ca-file': required(path('a PEM file'), 'Certificates to trust for this backend instead of the system ones.') }),
