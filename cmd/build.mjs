@@ -5,7 +5,10 @@ import { build } from 'esbuild'
 const out = new URL('../dist/', import.meta.url).pathname
 await rm(out, { recursive: true, force: true })
 const { metafile } = await build({
-  entryPoints: [new URL('./postern.mjs', import.meta.url).pathname],
+  entryPoints: {
+    postern: new URL('./postern.mjs', import.meta.url).pathname,
+    backend: new URL('../src/backend/index.ts', import.meta.url).pathname,
+  },
   outdir: out,
   outExtension: { '.js': '.mjs' },
   bundle: true,

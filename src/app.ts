@@ -105,6 +105,11 @@ const onCredential = (event: CredentialEvent, audit: RunningAudit, metrics: Metr
     })
     metrics.rotation(role, 'done')
     log.info({ role, generation, slot, ms, nodes }, 'credential rotated')
+  } else if (event.kind === 'handover') {
+    const { role, generation, via, to } = event
+    audit.event({ kind: 'handover', code: eventCodes.handover, time: clock.now(), tenant: null, detail: { role, generation, via, to } })
+  } else if (event.kind === 'delivery-failed') {
+    log.error({ role: event.role, via: event.via, cause: event.message }, 'a credential could not be handed over')
   } else if (event.kind === 'failed') {
     metrics.rotation(event.role, 'failed')
     log.error(

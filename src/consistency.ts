@@ -31,7 +31,7 @@ export const inconsistencies = (read: ReadConfig, composition: Composition): rea
         warn(
           `upstreams.${route.upstream}`,
           'C602',
-          `policy ${tenant} gives roles to requests of route ${route.name}, but upstream ${route.upstream} has delivery: none: they would get 503. Write delivery: header.`,
+          `policy ${tenant} gives roles to requests of route ${route.name}, but upstream ${route.upstream} has delivery: none: they would get 503. Write how it receives them: delivery: header.`,
         )
   }
   for (const { tenant, recognise } of documents)

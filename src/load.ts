@@ -1,7 +1,11 @@
-import { createHash } from 'node:crypto'
+import { createHash, createPrivateKey, type KeyObject } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
-import { dirname, resolve } from 'node:path'
+import { basename, dirname, resolve } from 'node:path'
+import type { Bearer } from './credentials/endpoint.ts'
+import { readRecipientKey, type Sealer } from './credentials/seal.ts'
+import type { AssertionKeys } from './identity/assertion.ts'
 import { type IssuerSettings, issuerSettings } from './identity/settings.ts'
+import type { RecipientKey } from './model/credential.ts'
 import type { Proof } from './model/exchange.ts'
 import type { Finding } from './model/finding.ts'
 import { type Config, configFinding, type ReadConfig, readConfig } from './settings.ts'
@@ -15,6 +19,12 @@ export interface LoadedConfig {
   readonly digest: string
   readonly secrets: readonly Buffer[]
   readonly issuers: readonly IssuerSettings[]
+  /** Private keys of `assertion.key-files`, in order. */
+  readonly assertionKeys: readonly KeyObject[]
+  /** Who may ask `credentials.endpoint`. */
+  readonly bearers: readonly Bearer[]
+  /** Public key of each upstream with delivery jwe, by upstream name. */
+  readonly recipients: ReadonlyMap<string, RecipientKey>
   /** PEM of each upstream's CA file, by upstream name. */
   readonly upstreamCa: ReadonlyMap<string, string>
 }
@@ -47,11 +57,35 @@ export const loadConfig = async (file: string): Promise<LoadedConfig | readonly 
   const upstreamCa = new Map<string, string>()
   for (const [name, upstream] of read.config.upstreams)
     if (upstream.tls !== null) upstreamCa.set(name, await files.pem(upstream.tls['ca-file'], `upstreams.${name}.tls.ca-file`))
+  const assertionKeys: KeyObject[] = []
+  for (const path of read.config.assertion?.['key-files'] ?? [])
+    assertionKeys.push(...(await files.signingKey(path, 'assertion.key-files')))
+  const bearers = await Promise.all((read.config.credentials?.endpoint?.bearers ?? []).map((bearer, i) => files.bearer(bearer, i)))
+  const recipients = new Map<string, RecipientKey>()
+  for (const [name, { 'jwe-key-file': path }] of read.config.upstreams) {
+    const key = path === null ? null : await files.recipient(path, `upstreams.${name}.jwe-key-file`)
+    if (key !== null) recipients.set(name, key)
+  }
   if (!read.source.ok) return read.source.findings
   const digest = createHash('sha256').update(read.bytes)
   for (const part of files.contents) digest.update(part)
-  return { file, read, config: read.config, digest: digest.digest('hex'), secrets, issuers, upstreamCa }
+  return { file, read, config: read.config, digest: digest.digest('hex'), secrets, issuers, assertionKeys, bearers, recipients, upstreamCa }
 }
+
+/** The configuration and the secrets beside it whose change makes a reload. */
+export const watchedFiles = ({ file, config }: LoadedConfig): readonly string[] => {
+  const tokens = config.credentials?.endpoint?.bearers.map(bearer => bearer['token-file']) ?? []
+  const named = [...config.gateway['secret-files'], ...(config.assertion?.['key-files'] ?? []), ...tokens]
+  return [resolve(file), ...named.map(path => resolve(dirname(resolve(file)), path))]
+}
+
+/** What vouching for callers needs, or null where it is not configured. */
+export const assertionKeys = ({ config: { assertion }, assertionKeys: keys }: LoadedConfig): AssertionKeys | null =>
+  assertion === null ? null : { issuer: assertion.issuer, lifetime: assertion.lifetime, keys }
+
+/** Who signs what is sealed for backends, or null where nobody can. */
+export const sealerOf = ({ config: { assertion }, assertionKeys: [key] }: LoadedConfig): Sealer | null =>
+  assertion === null || key === undefined ? null : { issuer: assertion.issuer, key }
 
 /** The proof in force: `none-accept-direct-traffic` stands alone, so one word tells all. */
 export const proofOf = (config: Config): Proof =>
@@ -67,8 +101,28 @@ class NamedFiles {
     this.#folder = folder
   }
 
-  async secret(path: string, index: number): Promise<Buffer> {
-    const key = `gateway.secret-files`
+  secret(path: string, index: number): Promise<Buffer> {
+    return this.#secret(path, index, 'gateway.secret-files')
+  }
+
+  async bearer(
+    { 'token-file': path, roles }: { readonly 'token-file': string; readonly roles: readonly string[] },
+    index: number,
+  ): Promise<Bearer> {
+    const token = await this.#secret(path, index, 'credentials.endpoint.bearers')
+    return { name: basename(path), digest: createHash('sha256').update(token).digest(), roles }
+  }
+
+  async recipient(path: string, key: string): Promise<RecipientKey | null> {
+    const bytes = await this.#bytes(path, key)
+    if (bytes.length === 0) return null
+    const found = readRecipientKey(bytes.toString('utf8'))
+    if (typeof found !== 'string') return found
+    this.#wrong(key, 204, `${path} ${found}`)
+    return null
+  }
+
+  async #secret(path: string, index: number, key: string): Promise<Buffer> {
     // What stands there may be the secret itself, pasted: it is not repeated.
     const bytes = await this.#bytes(path, key, `secret file ${index + 1}`)
     const secret = Buffer.from(bytes.toString('latin1').trim(), 'latin1')
@@ -88,6 +142,20 @@ class NamedFiles {
     const text = (await this.#bytes(path, key)).toString('latin1')
     if (text !== '' && !text.includes('-----BEGIN CERTIFICATE-----')) this.#wrong(key, 204, `${path} holds no PEM certificate.`)
     return text
+  }
+
+  /** None where the file holds something else, which is then told without showing it. */
+  async signingKey(path: string, key: string): Promise<readonly KeyObject[]> {
+    const bytes = await this.#bytes(path, key)
+    if (bytes.length === 0) return []
+    try {
+      const parsed = createPrivateKey(bytes)
+      if (parsed.asymmetricKeyType === 'ed25519') return [parsed]
+    } catch {
+      // Said below: the library's message may quote the file.
+    }
+    this.#wrong(key, 204, `${path} is not an Ed25519 private key in PEM. Make one: postern audit keygen --out FILE.`)
+    return []
   }
 
   async #bytes(path: string, key: string, shown = path): Promise<Buffer> {

@@ -21,6 +21,9 @@ import { upstreamFields } from './upstream/fields.ts'
 import type { Hop, Upload, UpstreamPlan } from './upstream/hop.ts'
 import type { Tunnels } from './upstream/upgrade.ts'
 
+/** The fields that show a backend its credential. */
+type Shown = readonly string[] | Unavailable
+
 /** Everything with state that one exchange needs, handed in by `app`. */
 export interface Stages {
   readonly clock: Clock
@@ -32,7 +35,8 @@ export interface Stages {
   readonly audit: Audit
   meter(entry: ExchangeEntry): void
   credential(role: string): Credential | Unavailable
-  deliver(plan: UpstreamPlan, credential: Credential): readonly string[] | Unavailable
+  deliver(plan: UpstreamPlan, credential: Credential): Shown | Promise<Shown>
+  assert(permit: Permit, identity: Identity, audience: string): string | null
   hop(plan: UpstreamPlan): Hop
   readonly tunnels: Tunnels
   readonly rates: RateLimiter
@@ -129,9 +133,13 @@ const decideAndSend = async (
   const rates = stages.rates.take(permit, identity)
   if (rates instanceof Refusal) return rates
 
-  const shown = credentialFor(stages, permit, plan, trail)
+  const found = credentialFor(stages, permit, plan, trail)
+  const shown = found instanceof Promise ? await found : found
   if (shown instanceof Refusal) return shown
-  const fields = upstreamFields(permit, origin, identity, plan.settings, upload, shown)
+  const { assertion: audience } = plan.settings
+  const assertion = audience === null ? null : stages.assert(permit, identity, audience)
+  const fields = upstreamFields(permit, origin, identity, plan.settings, upload, shown, assertion)
+  if (fields instanceof Refusal) return fields
 
   const room = maskRoom(stages, plan)
   const finish = (answer: Answer): Obliged => {
@@ -175,16 +183,20 @@ const uploadOf = (incoming: Incoming, snapshot: Snapshot, trail: Trail): Upload 
   return { stream: incoming.raw, length: framing.length, maxBytes, received: bytes => trail.received(bytes) }
 }
 
+type Delivered = readonly string[] | Refusal
+
 /** The fields that show the backend its credential; none where the permit names no role. */
-const credentialFor = (stages: Stages, permit: Permit, plan: UpstreamPlan, trail: Trail): readonly string[] | Refusal => {
-  if (permit.cassandraRole === null) return []
+const credentialFor = (stages: Stages, permit: Permit, plan: UpstreamPlan, trail: Trail): Delivered | Promise<Delivered> => {
+  const { cassandraRole: role } = permit
+  if (role === null) return []
   // A backend that cannot be given the credential must not be called without it: it would act as somebody else, or fail oddly.
   if (plan.settings.delivery === 'none') return new Refusal('PST4003', plan.name)
-  const credential = stages.credential(permit.cassandraRole)
-  if (isUnavailable(credential)) return withoutCredential(permit.cassandraRole, credential)
+  const credential = stages.credential(role)
+  if (isUnavailable(credential)) return withoutCredential(role, credential)
   trail.credential = credential
   const fields = stages.deliver(plan, credential)
-  return isUnavailable(fields) ? withoutCredential(permit.cassandraRole, fields) : fields
+  const checked = (shown: Shown): Delivered => (isUnavailable(shown) ? withoutCredential(role, shown) : shown)
+  return fields instanceof Promise ? fields.then(checked) : checked(fields)
 }
 
 const isUnavailable = (value: Credential | readonly string[] | Unavailable): value is Unavailable => 'unavailable' in value

@@ -8,9 +8,11 @@ import { HideMemory } from './edge/hide/memory.ts'
 import { type Listener, listen } from './edge/listen.ts'
 import { listenOps, type OpsListener } from './edge/ops.ts'
 import { createHops, type Hops } from './hops.ts'
+import { type Assertions, createAssertions } from './identity/assertion.ts'
 import { createIdentifier, type Identifier } from './identity/identify.ts'
 import { InFlight } from './limits/in-flight.ts'
 import { createRateLimiter, type RateLimiter } from './limits/rate.ts'
+import { assertionKeys, watchedFiles } from './load.ts'
 import { meterExchange } from './meter.ts'
 import type { Deps } from './model/deps.ts'
 import type { Finding } from './model/finding.ts'
@@ -58,6 +60,7 @@ export class Runtime {
   readonly #hideMemory = new HideMemory()
   readonly #notices: Notices
   readonly #identifier: Identifier
+  readonly #assertions: Assertions
   readonly #hops: Hops
   readonly #tunnels: Tunnels
   readonly #reloader: Reloader
@@ -77,6 +80,7 @@ export class Runtime {
     this.#rates = createRateLimiter(deps.clock, { refused: metrics.limited })
     this.#notices = new Notices(deps.log)
     this.#identifier = createIdentifier(deps, { validated: (issuer, result) => metrics.token(issuer === '' ? null : issuer, result) })
+    this.#assertions = createAssertions(deps.clock)
     this.#hops = createHops(deps.clock)
     this.#tunnels = createTunnels(deps, this.#hops.isSafeHop)
     const observe = {
@@ -130,7 +134,7 @@ export class Runtime {
       return [this.#finding('state', fault instanceof Error ? fault.message : String(fault))]
     }
     try {
-      this.#opsListener = await listenOps(at.ops, { ready: () => this.ready(), metrics: () => metrics.render() })
+      this.#opsListener = await listenOps(at.ops, { ready: () => this.ready(), metrics: metrics.render, jwks: this.#assertions.jwks })
     } catch (fault) {
       return [this.#finding('listen.ops', cannotListen(at.ops, fault))]
     }
@@ -160,6 +164,7 @@ export class Runtime {
       },
       credential: role => credentials.current(role),
       deliver: this.#hops.deliver,
+      assert: this.#assertions.assert,
       hop: this.#hops.hop,
       tunnels: this.#tunnels,
       rates: this.#rates,
@@ -194,7 +199,9 @@ export class Runtime {
   /** Makes what outlives snapshots follow the one now in force. */
   #apply(next: Snapshot): void {
     this.#identifier.configure(next.loaded.issuers)
-    this.#parts.credentials.roles(next.policy.roles)
+    this.#assertions.configure(assertionKeys(next.loaded))
+    this.#hops.follow(next.loaded)
+    this.#parts.credentials.follow(next.loaded, next.policy.roles)
     // Until streams are decided again one by one, a change ends them all: the client reconnects and is judged by what now holds.
     this.#tunnels.closeAll('PST2105')
   }
@@ -202,13 +209,12 @@ export class Runtime {
   #watch({ loaded }: Snapshot): Watching {
     const { config, file } = loaded
     const base = dirname(resolve(file))
-    const files = [resolve(file), ...config.gateway['secret-files'].map(path => resolve(base, path))]
     const changed = (): void => {
       this.#reloader
         .reload({ by: 'change', withoutTests: false, why: '' })
         .catch((fault: unknown) => this.#parts.deps.log.error({ fault: String(fault) }, 'reload failed'))
     }
-    return watchPaths(files, [resolve(base, config.policies.dir)], this.#parts.deps, changed)
+    return watchPaths(watchedFiles(loaded), [resolve(base, config.policies.dir)], this.#parts.deps, changed)
   }
 
   async reload(request: ReloadRequest): Promise<ReloadResult> {

@@ -19,11 +19,12 @@ import { Source } from './config/source.ts'
 import { path } from './config/values.ts'
 import { credentialsShape } from './credentials/settings.ts'
 import { gatewayShape, limitsShape, listenShape, routeShape } from './edge/settings.ts'
+import { type AssertionSettings, assertionShape } from './identity/assertion-settings.ts'
 import { issuersShape } from './identity/settings.ts'
 import type { Finding } from './model/finding.ts'
 import { auditSettings } from './record/settings.ts'
 import { type CassandraSettings, cassandraShape } from './store/settings.ts'
-import { upstreamShape } from './upstream/settings.ts'
+import { type UpstreamSettings, upstreamShape } from './upstream/settings.ts'
 
 const policiesShape = record({
   dir: optional(path('a folder'), 'policies', 'Folder of the policy files and their tests.'),
@@ -51,6 +52,11 @@ export const configShape = record({
   credentials: optional(credentialsShape, null, 'Where Cassandra credentials come from. Without it no policy may name a role.', {
     restart: true,
   }),
+  assertion: optional<AssertionSettings | null>(
+    assertionShape,
+    null,
+    'How Postern vouches for the caller towards backends. Keys: GET /.well-known/jwks.json on listen.ops.',
+  ),
   audit: required(auditSettings, 'The tamper-evident record.'),
   limits: optional(limitsShape, allDefaults(limitsShape), 'Bounds.'),
   workers: optional(integer(1, 1), 1, 'Processes on one port. More than one is not built yet.', { restart: true }),
@@ -91,6 +97,19 @@ const crossCheck = (config: Config, source: Source, provenance: Provenance): voi
         204,
         'delivery header sends a password in plain fields: only to a literal 127.0.0.0/8 or ::1 address, or unix:/path. Change url, or write delivery: none.',
       )
+  for (const [name, upstream] of config.upstreams)
+    if (upstream.assertion !== null && config.assertion === null)
+      source.error(at(`upstreams.${name}.assertion`), 202, 'an assertion needs the section assertion: with an issuer and key-files.')
+  if (config.issuers.some(({ issuer }) => issuer === config.assertion?.issuer))
+    source.error(
+      at('assertion.issuer'),
+      204,
+      `${config.assertion?.issuer} is a provider whose tokens are accepted; what Postern says to backends must never be one. Write another name.`,
+    )
+  for (const [name, upstream] of config.upstreams) {
+    const wrong = deliveryProblem(config, upstream)
+    if (wrong !== null) source.error(at(`upstreams.${name}.delivery`), 202, wrong)
+  }
   const seen = new Set<string>()
   const names = new Set<string>()
   for (const route of config.routes) {
@@ -108,6 +127,20 @@ const crossCheck = (config: Config, source: Source, provenance: Provenance): voi
   }
   if (config.credentials?.provider === 'cassandra' && config.cassandra === null)
     source.error(at('credentials'), 202, 'provider cassandra needs the section cassandra: with contact-points and the manager role.')
+}
+
+/** What a delivery needs beside it. */
+const deliveryProblem = ({ assertion, credentials }: Config, { delivery, url, ...upstream }: UpstreamSettings): string | null => {
+  if (delivery === 'jwe') {
+    if (upstream['jwe-key-file'] === null) return 'delivery jwe needs jwe-key-file, the public JWK of the backend.'
+    if (assertion === null) return 'delivery jwe needs the section assertion: its first key signs what is sealed.'
+    return url.local || url.origin.startsWith('https:')
+      ? null
+      : 'delivery jwe goes over TLS, or to this machine: whoever reads one can send it again. Write an https: url.'
+  }
+  if (upstream['jwe-key-file'] !== null) return 'jwe-key-file belongs to delivery jwe. Remove it, or write delivery: jwe.'
+  if (delivery === 'endpoint' && !credentials?.endpoint) return 'delivery endpoint needs credentials.endpoint.'
+  return delivery === 'file' && !credentials?.files ? 'delivery file needs credentials.files.' : null
 }
 
 export interface Shown {

@@ -23,7 +23,7 @@ export const createSnapshot = (loaded: LoadedConfig, policy: PolicyEngine, befor
   const { config } = loaded
   const upstreams = new Map<string, UpstreamPlan>()
   for (const [name, settings] of config.upstreams) {
-    const plan: UpstreamPlan = { name, settings, ca: loaded.upstreamCa.get(name) ?? null }
+    const plan: UpstreamPlan = { name, settings, ca: loaded.upstreamCa.get(name) ?? null, recipient: loaded.recipients.get(name) ?? null }
     const old = before?.upstreams.get(name)
     upstreams.set(name, old && JSON.stringify(old) === JSON.stringify(plan) ? old : Object.freeze(plan))
   }

@@ -19,6 +19,15 @@ export type CredentialEvent =
   | { readonly kind: 'lease'; readonly role: string; readonly held: boolean; readonly owner: string }
   /** The hard TTL passed: nothing is handed out until a rotation succeeds. */
   | { readonly kind: 'expired'; readonly role: string; readonly generation: number }
+  /** Somebody was given a credential outside a request: by the endpoint, or as a file. */
+  | {
+      readonly kind: 'handover'
+      readonly role: string
+      readonly generation: number
+      readonly via: 'endpoint' | 'file'
+      readonly to: string
+    }
+  | { readonly kind: 'delivery-failed'; readonly role: string; readonly via: 'file'; readonly message: string }
   | { readonly kind: 'connection'; readonly up: boolean; readonly message: string }
   /** A credentials file was read (again). With findings, the last good content stays. */
   | { readonly kind: 'file'; readonly roles: number; readonly findings: readonly Finding[] }

@@ -180,6 +180,7 @@ export class Rotation {
       password,
       generation,
       notAfter: clock.now() + wait + settings.overlap,
+      nextAt: clock.now() + wait,
     })
     this.answer = credential
     this.#live = { slot, credential, due: clock.monotonic() + wait, hardEnd: clock.now() + settings.hardTtl }

@@ -56,6 +56,7 @@ export type EventKind =
   | 'config-refused'
   | 'control'
   | 'rotation'
+  | 'handover'
   | 'stream-end'
   | 'gap'
   | 'refusals'

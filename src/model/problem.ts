@@ -68,6 +68,7 @@ export const problems = {
   PST4001: { reason: 'credential-unavailable', client: 'unavailable', status: 503 },
   PST4002: { reason: 'credential-no-lease', client: 'unavailable', status: 503 },
   PST4003: { reason: 'credential-unsafe-hop', client: 'unavailable', status: 503 },
+  PST4101: { reason: 'identity-not-forwardable', client: 'unavailable', status: 503 },
   PST5001: { reason: 'upstream-unreachable', client: 'bad-upstream', status: 502 },
   PST5002: { reason: 'upstream-bad-response', client: 'bad-upstream', status: 502 },
   PST5003: { reason: 'upstream-timeout', client: 'timeout', status: 504 },

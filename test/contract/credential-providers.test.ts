@@ -20,6 +20,8 @@ const settings: CredentialsSettings = {
   'hard-ttl': 2 * hour,
   'after-hard-ttl': 'refuse',
   'credentials-file': null,
+  endpoint: null,
+  files: null,
 }
 
 interface Bench extends OpenedProvider {

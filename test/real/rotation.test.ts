@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { startBackend } from '../../deploy/demo/backend.ts'
-import { deliveries } from '../../src/credentials/delivery.ts'
+import { localCluster, startBackend } from '../../deploy/demo/backend.ts'
+import { createDeliveries } from '../../src/credentials/delivery.ts'
 import type { CredentialEvent } from '../../src/credentials/events.ts'
 import { providers } from '../../src/credentials/providers.ts'
 import type { CredentialsSettings } from '../../src/credentials/settings.ts'
@@ -12,6 +12,7 @@ import { Secret } from '../../src/model/secret.ts'
 import { sharedCassandra, type Tenants, tenants } from '../support/cassandra.ts'
 
 const node = await sharedCassandra()
+const { header } = createDeliveries({ now: Date.now, sealer: () => null })
 
 const settings: CredentialsSettings = {
   provider: 'cassandra',
@@ -20,6 +21,8 @@ const settings: CredentialsSettings = {
   'hard-ttl': 60_000,
   'after-hard-ttl': 'refuse',
   'credentials-file': null,
+  endpoint: null,
+  files: null,
 }
 
 class Rotating {
@@ -135,7 +138,7 @@ describe.skipIf(node === null)('rotation in a real Cassandra', () => {
   it('rotates at least 5 times under steady load, new logins included, with no failure', async () => {
     const rotating = await Rotating.open(cluster, ['acme_finance_ro'])
     const failures: string[] = []
-    const backend = await startBackend({ port: 0, cassandra: node!, log: line => failures.push(line) })
+    const backend = await startBackend({ port: 0, cassandra: localCluster(node!), log: line => failures.push(line) })
     await rotating.until(rotated)
     const generations = new Set<number>()
     let requests = 0
@@ -143,7 +146,7 @@ describe.skipIf(node === null)('rotation in a real Cassandra', () => {
     let done = false
 
     const request = async (): Promise<void> => {
-      const fields = deliveries.header.deliver(rotating.current(role))
+      const fields = await header.deliver(rotating.current(role), { name: 'api', key: null })
       if ('unavailable' in fields) throw new Error(fields.detail)
       const headers = new Headers({ 'x-postern-tenant': cluster.name('acme') })
       for (let i = 0; i < fields.length; i += 2) headers.set(fields[i]!, fields[i + 1]!)
@@ -193,9 +196,9 @@ describe.skipIf(node === null)('rotation in a real Cassandra', () => {
 
   it('gives a backend no more than the permission role has', async () => {
     const rotating = await Rotating.open(cluster, ['acme_finance_ro'])
-    const backend = await startBackend({ port: 0, cassandra: node! })
+    const backend = await startBackend({ port: 0, cassandra: localCluster(node!) })
     await rotating.until(rotated)
-    const fields = deliveries.header.deliver(rotating.current(role))
+    const fields = await header.deliver(rotating.current(role), { name: 'api', key: null })
     const headers = new Headers()
     if (!('unavailable' in fields)) for (let i = 0; i < fields.length; i += 2) headers.set(fields[i]!, fields[i + 1]!)
     const ask = async (tenant: string, init: RequestInit): Promise<number> => {
