@@ -1,3 +1,4 @@
+import type { LeakGuard } from './credentials/leak.ts'
 import type { Current } from './current.ts'
 import type { MaskRoom } from './edge/hide/mask.ts'
 import type { HideMemory } from './edge/hide/memory.ts'
@@ -39,6 +40,7 @@ export interface Stages {
   assert(permit: Permit, identity: Identity, audience: string): string | null
   hop(plan: UpstreamPlan): Hop
   readonly tunnels: Tunnels
+  readonly leakGuard: (credential: Credential) => LeakGuard
   readonly rates: RateLimiter
   readonly hideMemory: HideMemory
 }
@@ -144,12 +146,26 @@ const decideAndSend = async (
   const room = maskRoom(stages, plan)
   const finish = (answer: Answer): Obliged => {
     trail.answered(answer.status)
-    return oblige(permit, answer, origin, rates, room)
+    const clean = withoutLeak(stages, answer, trail)
+    return clean instanceof Refusal ? clean : oblige(permit, clean, origin, rates, room)
   }
   if (incoming.tunnel !== null) return runTunnel(stages, permit, plan, incoming, fields, trail, { epoch, leave, finish })
   incoming.proceed()
   const result = await stages.hop(plan).send(permit, origin, fields, upload, incoming.gone)
   return result instanceof Refusal ? result : finish(result)
+}
+
+/** The answer, if it does not show the password that came with the request. */
+const withoutLeak = ({ leakGuard, log }: Stages, answer: Answer, trail: Trail): Answer | Refusal => {
+  const { credential, upstream } = trail
+  if (credential === null) return answer
+  return leakGuard(credential).inspect(answer, () => {
+    trail.cutFor('PST5007')
+    log.error(
+      { upstream, role: credential.role, generation: credential.generation },
+      'A BACKEND ANSWERED WITH THE PASSWORD IT WAS GIVEN: blocked',
+    )
+  })
 }
 
 type Obliged = ReturnType<typeof oblige>

@@ -2,6 +2,7 @@ import { dirname, resolve } from 'node:path'
 import { type Endpoint, formatEndpoint } from './config/values.ts'
 import { type ControlSocket, listenControl } from './control.ts'
 import type { CredentialSource } from './credential-source.ts'
+import { createLeakGuards } from './credentials/leak.ts'
 import { type Current, createCurrent } from './current.ts'
 import { cannotListen } from './edge/bind.ts'
 import { HideMemory } from './edge/hide/memory.ts'
@@ -167,6 +168,7 @@ export class Runtime {
       assert: this.#assertions.assert,
       hop: this.#hops.hop,
       tunnels: this.#tunnels,
+      leakGuard: createLeakGuards(),
       rates: this.#rates,
       hideMemory: this.#hideMemory,
     }

@@ -55,6 +55,11 @@ export class Trail {
     return outgoing
   }
 
+  /** Postern ends a reply whose head may have left already. */
+  cutFor(code: ProblemCode): void {
+    this.#endedBy = code
+  }
+
   /** A stream that was let through and then ended, by a peer or by Postern. */
   streamEnded(end: { readonly status: number | null; readonly code: ProblemCode | null }): void {
     this.#upstreamStatus = end.status

@@ -75,6 +75,7 @@ export const problems = {
   PST5004: { reason: 'upstream-busy', client: 'unavailable', status: 503 },
   PST5005: { reason: 'upstream-connect-timeout', client: 'timeout', status: 504 },
   PST5006: { reason: 'hide-impossible', client: 'bad-upstream', status: 502 },
+  PST5007: { reason: 'secret-in-reply', client: 'bad-upstream', status: 502 },
   PST6001: { reason: 'audit-unavailable', client: 'unavailable', status: 503 },
   PST9001: { reason: 'internal-fault', client: 'unavailable', status: 503 },
 } as const satisfies Record<string, Row>
