@@ -55,7 +55,14 @@ export const openCredentials = async (
     observe(event)
     if (event.kind !== 'handover' && event.kind !== 'delivery-failed') changes.tell()
   }
-  const opened = await providers[credentials.provider]({ settings, group: cassandra?.group ?? 'default', connect, observe: told, deps })
+  const opened = await providers[credentials.provider]({
+    settings,
+    group: cassandra?.group ?? 'default',
+    keys: loaded.vaultKeys,
+    connect,
+    observe: told,
+    deps,
+  })
   if (opened.findings.some(finding => finding.severity === 'error')) {
     await opened.provider.close()
     return opened.findings

@@ -21,6 +21,8 @@ export interface LoadedConfig {
   readonly issuers: readonly IssuerSettings[]
   /** Private keys of `assertion.key-files`, in order. */
   readonly assertionKeys: readonly KeyObject[]
+  /** Of `cassandra.key-files`. */
+  readonly vaultKeys: readonly Buffer[]
   /** Who may ask `credentials.endpoint`. */
   readonly bearers: readonly Bearer[]
   /** Public key of each upstream with delivery jwe, by upstream name. */
@@ -60,6 +62,8 @@ export const loadConfig = async (file: string): Promise<LoadedConfig | readonly 
   const assertionKeys: KeyObject[] = []
   for (const path of read.config.assertion?.['key-files'] ?? [])
     assertionKeys.push(...(await files.signingKey(path, 'assertion.key-files')))
+  const vaultKeys: Buffer[] = []
+  for (const path of read.config.cassandra?.['key-files'] ?? []) vaultKeys.push(...(await files.symmetricKey(path, 'cassandra.key-files')))
   const bearers = await Promise.all((read.config.credentials?.endpoint?.bearers ?? []).map((bearer, i) => files.bearer(bearer, i)))
   const recipients = new Map<string, RecipientKey>()
   for (const [name, { 'jwe-key-file': path }] of read.config.upstreams) {
@@ -69,7 +73,19 @@ export const loadConfig = async (file: string): Promise<LoadedConfig | readonly 
   if (!read.source.ok) return read.source.findings
   const digest = createHash('sha256').update(read.bytes)
   for (const part of files.contents) digest.update(part)
-  return { file, read, config: read.config, digest: digest.digest('hex'), secrets, issuers, assertionKeys, bearers, recipients, upstreamCa }
+  return {
+    file,
+    read,
+    config: read.config,
+    digest: digest.digest('hex'),
+    secrets,
+    issuers,
+    assertionKeys,
+    vaultKeys,
+    bearers,
+    recipients,
+    upstreamCa,
+  }
 }
 
 /** The configuration and the secrets beside it whose change makes a reload. */
@@ -120,6 +136,15 @@ class NamedFiles {
     if (typeof found !== 'string') return found
     this.#wrong(key, 204, `${path} ${found}`)
     return null
+  }
+
+  /** 256 bits, in hex or base64. None where the file holds something else, which is then told without showing it. */
+  async symmetricKey(path: string, key: string): Promise<readonly Buffer[]> {
+    const text = (await this.#bytes(path, key)).toString('latin1').trim()
+    const bytes = Buffer.from(text, /^[0-9a-f]{64}$/i.test(text) ? 'hex' : 'base64')
+    if (bytes.length === 32) return [bytes]
+    if (text !== '') this.#wrong(key, 204, `${path} does not hold 32 random bytes in hex or base64: openssl rand -hex 32`)
+    return []
   }
 
   async #secret(path: string, index: number, key: string): Promise<Buffer> {

@@ -1,7 +1,7 @@
 import type { Finding } from '../model/finding.ts'
 
 /** Where a rotation stopped. */
-export type RotationStep = 'claim' | 'alter' | 'prove' | 'publish' | 'retire'
+export type RotationStep = 'claim' | 'alter' | 'prove' | 'publish' | 'retire' | 'follow'
 
 /** What a provider tells the process, for audit, metrics and log. Never a secret. */
 export type CredentialEvent =
@@ -13,6 +13,8 @@ export type CredentialEvent =
       readonly ms: number
       readonly nodes: number
     }
+  /** Made by the process that holds the lease, and handed out by this one too. */
+  | { readonly kind: 'adopted'; readonly role: string; readonly generation: number; readonly owner: string }
   | { readonly kind: 'retired'; readonly role: string; readonly slot: string; readonly ms: number }
   /** The current credential goes on being handed out; `failures` in a row. */
   | { readonly kind: 'failed'; readonly role: string; readonly step: RotationStep; readonly message: string; readonly failures: number }

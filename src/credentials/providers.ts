@@ -12,6 +12,8 @@ export interface ProviderOptions {
   readonly settings: CredentialsSettings
   /** `cassandra.group`. */
   readonly group: string
+  /** Contents of `cassandra.key-files`. */
+  readonly keys: readonly Buffer[]
   /** Opens a session as the manager; only the cassandra provider calls it. */
   readonly connect: () => Promise<CassandraSession>
   readonly observe: Observe
@@ -26,10 +28,10 @@ export interface OpenedProvider {
 
 type Open = (options: ProviderOptions) => Promise<OpenedProvider>
 
-const cassandra: Open = async ({ settings, group, connect, observe, deps }) => {
+const cassandra: Open = async ({ settings, group, keys, connect, observe, deps }) => {
   const { 'rotate-every': rotateEvery, overlap, 'hard-ttl': hardTtl } = settings
   return {
-    provider: openCassandraProvider({ settings: { rotateEvery, overlap, hardTtl }, group, connect, observe, ...deps }),
+    provider: openCassandraProvider({ settings: { rotateEvery, overlap, hardTtl }, group, keys, connect, observe, ...deps }),
     findings: [],
   }
 }

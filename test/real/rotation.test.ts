@@ -36,7 +36,7 @@ class Rotating {
     this.#waiting = waiting
   }
 
-  static async open(cluster: Tenants, roles: readonly string[], settled = settings): Promise<Rotating> {
+  static async open(cluster: Tenants, roles: readonly string[], settled = settings, keys: readonly Buffer[] = []): Promise<Rotating> {
     const events: CredentialEvent[] = []
     const waiting = new Set<() => void>()
     const observe = (event: CredentialEvent): void => {
@@ -44,7 +44,7 @@ class Rotating {
       for (const look of waiting) look()
     }
     const deps = { clock: systemClock, random: randomBytes }
-    const { provider } = await providers.cassandra({ settings: settled, group: 'test', connect: cluster.manager, observe, deps })
+    const { provider } = await providers.cassandra({ settings: settled, group: 'test', keys, connect: cluster.manager, observe, deps })
     provider.roles(roles.map(cluster.name))
     return new Rotating(provider, events, waiting)
   }
@@ -192,6 +192,29 @@ describe.skipIf(node === null)('rotation in a real Cassandra', () => {
     expect(await manager.login(old.username, old.password)).toBe('refused')
     expect(await manager.login(rotating.current(name).username, rotating.current(name).password)).toBe('ok')
     await rotating.provider.close()
+  })
+
+  it('is one for three sidecars that share a key, and a restart hands out what is current', async () => {
+    const keys = [randomBytes(32)]
+    const open = () => Rotating.open(cluster, ['acme_finance_rw'], settings, keys)
+    const rw = cluster.name('acme_finance_rw')
+    const sidecars = [await open(), await open(), await open()]
+    const given = (event: CredentialEvent): boolean => event.kind === 'rotated' || event.kind === 'adopted'
+    await Promise.all(sidecars.map(one => one.until(given, 3)))
+    const made = sidecars.flatMap(one => one.events.filter(rotated).map(event => ('generation' in event ? event.generation : 0)))
+    expect(new Set(made).size).toBe(made.length)
+    for (const one of sidecars) {
+      const { username, password } = one.current(rw)
+      expect(await manager.login(username, password)).toBe('ok')
+    }
+    const holder = sidecars.find(one => one.events.some(rotated))
+    const before = sidecars.map(one => one.current(rw).generation)
+    await holder?.provider.close()
+    const again = await open()
+    await again.until(given)
+    expect(again.current(rw).generation).toBeGreaterThanOrEqual(Math.max(...before))
+    expect(await manager.login(again.current(rw).username, again.current(rw).password)).toBe('ok')
+    await Promise.all([...sidecars, again].map(one => one.provider.close()))
   })
 
   it('gives a backend no more than the permission role has', async () => {
