@@ -2,18 +2,17 @@ import { hostname } from 'node:os'
 import { dirname, resolve } from 'node:path'
 import type { Writable } from 'node:stream'
 import { inconsistencies } from './consistency.ts'
+import { credentialEvents } from './credential-events.ts'
 import { openCredentials } from './credential-source.ts'
-import type { CredentialEvent } from './credentials/events.ts'
 import { createDeps } from './deps.ts'
 import { type LoadedConfig, loadConfig } from './load.ts'
 import type { Deps } from './model/deps.ts'
 import type { Finding } from './model/finding.ts'
 import { openAudit } from './record/audit.ts'
-import { eventCodes } from './record/codes.ts'
 import type { RunningAudit } from './record/host.ts'
 import { readSigningKey } from './record/keys.ts'
 import type { ProcessLog } from './record/log.ts'
-import { createMetrics, type MetricSources, type Metrics } from './record/metrics.ts'
+import { createMetrics, type MetricSources } from './record/metrics.ts'
 import { loadPolicies } from './reload.ts'
 import { Runtime } from './runtime.ts'
 import { configFinding } from './settings.ts'
@@ -43,7 +42,7 @@ export const startApp = async (options: AppOptions, log: ProcessLog): Promise<Ru
   const metrics = createMetrics({ version, clock: deps.clock, sources: lateSources(() => live.runtime?.sources() ?? null), runtime: true })
   const audit = await startAudit(loaded, deps, options)
   if (!('exchange' in audit)) return audit
-  const credentials = await openCredentials(loaded, deps, event => onCredential(event, audit, metrics, deps))
+  const credentials = await openCredentials(loaded, deps, credentialEvents(audit, metrics, deps))
   if (!('current' in credentials)) {
     await audit.close('start-refused')
     return credentials
@@ -92,37 +91,3 @@ const startAudit = async (loaded: LoadedConfig, deps: Deps, options: AppOptions)
     return wrong('audit.key-file', new Error(`${fault instanceof Error ? fault.message : String(fault)}${hint}`))
   }
 }
-
-const onCredential = (event: CredentialEvent, audit: RunningAudit, metrics: Metrics, { log, clock }: Deps): void => {
-  if (event.kind === 'rotated') {
-    const { role, generation, slot, ms, nodes } = event
-    audit.event({
-      kind: 'rotation',
-      code: eventCodes.rotation,
-      time: clock.now(),
-      tenant: null,
-      detail: { role, generation, slot, ms, nodes },
-    })
-    metrics.rotation(role, 'done')
-    log.info({ role, generation, slot, ms, nodes }, 'credential rotated')
-  } else if (event.kind === 'handover') {
-    const { role, generation, via, to } = event
-    audit.event({ kind: 'handover', code: eventCodes.handover, time: clock.now(), tenant: null, detail: { role, generation, via, to } })
-  } else if (event.kind === 'delivery-failed') {
-    log.error({ role: event.role, via: event.via, cause: event.message }, 'a credential could not be handed over')
-  } else if (event.kind === 'failed') {
-    metrics.rotation(event.role, 'failed')
-    log.error(
-      { role: event.role, step: event.step, failures: event.failures, cause: event.message },
-      'rotation failed; the current credential stays',
-    )
-  } else if (event.kind === 'file' && event.findings.length > 0) {
-    for (const finding of event.findings)
-      log.error({ where: `${finding.file}:${finding.line}:${finding.column}`, problem: finding.code }, finding.message)
-  } else if (event.kind === 'connection' && !event.up)
-    log.error({ cause: event.message }, 'no session with Cassandra; the current credentials stay')
-  else log.info(summary(event), `credentials: ${event.kind}`)
-}
-
-const summary = (event: CredentialEvent): Readonly<Record<string, string | number | boolean>> =>
-  Object.fromEntries(Object.entries(event).filter(([, value]) => typeof value !== 'object'))

@@ -8,6 +8,7 @@ export interface ControlActs {
   readonly status: () => unknown
   readonly reload: (body: Readonly<Record<string, unknown>>) => Promise<unknown>
   readonly drain: () => Promise<unknown>
+  readonly credentials: (body: Readonly<Record<string, unknown>>) => Promise<unknown>
 }
 
 export interface ControlSocket {

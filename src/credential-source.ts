@@ -1,12 +1,13 @@
 import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
+import type { Acts } from './credentials/acts.ts'
 import { createCredentialEndpoint } from './credentials/endpoint.ts'
 import type { Observe } from './credentials/events.ts'
 import { createCredentialFiles, isInMemory } from './credentials/files.ts'
-import { providers } from './credentials/providers.ts'
+import { type OpenedProvider, providers } from './credentials/providers.ts'
 import { bind, cannotListen } from './edge/bind.ts'
 import { errorCode, type LoadedConfig } from './load.ts'
-import type { Credential, CredentialProvider, CredentialStatus, Unavailable } from './model/credential.ts'
+import type { Credential, CredentialStatus, Unavailable } from './model/credential.ts'
 import type { Deps } from './model/deps.ts'
 import type { Finding } from './model/finding.ts'
 import { Secret } from './model/secret.ts'
@@ -19,6 +20,8 @@ export interface CredentialSource {
   /** What is in force from now on: tokens of the endpoint, and the roles that policies name. */
   follow(loaded: LoadedConfig, roles: readonly string[]): void
   status(): readonly CredentialStatus[]
+  /** Null where Postern makes no credentials itself. */
+  readonly acts: Acts | null
   close(): Promise<void>
 }
 
@@ -26,6 +29,7 @@ const none: CredentialSource = {
   current: () => ({ unavailable: 'credential-unavailable', detail: 'no credentials: section is configured' }),
   follow: () => undefined,
   status: () => [],
+  acts: null,
   close: () => Promise.resolve(),
 }
 
@@ -67,7 +71,7 @@ export const openCredentials = async (
     await opened.provider.close()
     return opened.findings
   }
-  return handOut(opened.provider, loaded, { changes, observe, deps })
+  return handOut(opened, loaded, { changes, observe, deps })
 }
 
 /** Listeners of "some credential changed". */
@@ -92,7 +96,7 @@ interface HandOut {
 
 /** Opens the ways by which backends fetch credentials themselves. */
 const handOut = async (
-  provider: CredentialProvider,
+  { provider, acts }: Pick<OpenedProvider, 'provider' | 'acts'>,
   loaded: LoadedConfig,
   { changes, observe, deps }: HandOut,
 ): Promise<CredentialSource | readonly Finding[]> => {
@@ -142,6 +146,7 @@ const handOut = async (
       provider.roles([...new Set([...roles, ...fetched])].sort())
     },
     status: () => provider.status(),
+    acts,
     close,
   }
 }

@@ -1,6 +1,7 @@
 import { dirname, resolve } from 'node:path'
 import { type Endpoint, formatEndpoint } from './config/values.ts'
 import { type ControlSocket, listenControl } from './control.ts'
+import { createCredentialAct } from './credential-acts.ts'
 import type { CredentialSource } from './credential-source.ts'
 import { createLeakGuards } from './credentials/leak.ts'
 import { type Current, createCurrent } from './current.ts'
@@ -130,6 +131,7 @@ export class Runtime {
         status: () => this.status(),
         reload: body => this.#controlReload(body),
         drain: () => this.drain(),
+        credentials: createCredentialAct(this.#parts),
       })
     } catch (fault) {
       return [this.#finding('state', fault instanceof Error ? fault.message : String(fault))]

@@ -6,6 +6,8 @@ export interface NodePlan {
   readonly dir: string
   readonly port: number
   readonly storagePort: number
+  /** Default: CassandraNetworkAuthorizer, which alone lets LOGIN = false reach open connections. */
+  readonly networkAuthorizer?: 'CassandraNetworkAuthorizer' | 'AllowAllNetworkAuthorizer' | undefined
 }
 
 const exports = [
@@ -80,7 +82,7 @@ seed_provider: [{class_name: org.apache.cassandra.locator.SimpleSeedProvider, pa
 authenticator: PasswordAuthenticator
 authorizer: CassandraAuthorizer
 role_manager: CassandraRoleManager
-network_authorizer: CassandraNetworkAuthorizer
+network_authorizer: ${plan.networkAuthorizer ?? 'CassandraNetworkAuthorizer'}
 credentials_validity: 2s
 roles_validity: 2s
 permissions_validity: 2s

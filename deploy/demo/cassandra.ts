@@ -17,6 +17,7 @@ export interface StartOptions {
   readonly port: number
   readonly storagePort: number
   readonly progress: (line: string) => void
+  readonly networkAuthorizer?: NodePlan['networkAuthorizer']
   /** Milliseconds from the start of the process to the first login. Default: 2 minutes. */
   readonly deadline?: number
 }
@@ -39,7 +40,7 @@ export const startCassandra = async (options: StartOptions): Promise<RunningCass
   const jars = await fetchJars(toolchain, progress)
   // Someone else's node would let the default login in just as well, and the demo would then write to it.
   for (const wanted of [port, storagePort]) await mustBeFree(wanted)
-  await writeNodeFiles({ dir, port, storagePort })
+  await writeNodeFiles({ dir, port, storagePort, networkAuthorizer: options.networkAuthorizer })
   progress(`Starting Cassandra on 127.0.0.1:${port} ...`)
   const began = performance.now()
   const node = await launch({ dir, port, storagePort }, toolchain, jars)

@@ -3,11 +3,17 @@ import type { CassandraSession } from '../model/cassandra.ts'
 import type { Credential, CredentialProvider, CredentialStatus, Unavailable } from '../model/credential.ts'
 import type { Clock } from '../model/deps.ts'
 import type { Secret } from '../model/secret.ts'
-import type { RotationSettings } from './context.ts'
+import type { Acts, CutDone, RoleHistory } from './acts.ts'
+import { messageOf } from './attempt.ts'
+import { paced } from './budget.ts'
+import { Connections } from './connections.ts'
+import type { RotationContext, RotationSettings, WatchSettings } from './context.ts'
+import { cutRole } from './cut.ts'
 import type { Observe } from './events.ts'
+import { markCut, readRows } from './generations.ts'
 import { hashPassword } from './hash.ts'
 import { wrongRole } from './names.ts'
-import { Rotation } from './rotation.ts'
+import { type Asked, Role } from './role.ts'
 import { inTurn, Tasks } from './tasks.ts'
 import { openVault, type Vault } from './vault.ts'
 
@@ -22,20 +28,27 @@ export interface CassandraProviderOptions {
   readonly clock: Clock
   readonly random: (bytes: number) => Buffer
   readonly hash?: (password: Secret) => Promise<string>
+  readonly watch?: WatchSettings
 }
 
-/** Credentials that Postern makes itself, in Cassandra. Opens at once and connects in the background: routes without a credential need no cluster. */
-export const openCassandraProvider = (options: CassandraProviderOptions): CredentialProvider => new CassandraProvider(options)
+/** Each login that is handed out is tried every 30 s; with many roles less often, one role a second. */
+const watchDefault: WatchSettings = { every: 30_000, again: 5_000, settled: 60_000 }
+const checkPause = 1_000
 
-class CassandraProvider implements CredentialProvider {
+/** Credentials that Postern makes itself, in Cassandra. Opens at once and connects in the background: routes without a credential need no cluster. */
+export const openCassandraProvider = (options: CassandraProviderOptions): CredentialProvider & Acts => new CassandraProvider(options)
+
+class CassandraProvider implements CredentialProvider, Acts {
   readonly #options: CassandraProviderOptions
   readonly #owner: string
   readonly #tasks: Tasks<'connect'>
   readonly #turn = inTurn()
-  readonly #rotations = new Map<string, Rotation>()
+  readonly #checks = inTurn()
+  readonly #roles = new Map<string, Role>()
   #wanted: ReadonlySet<string> = new Set()
   #session: CassandraSession | null = null
   #vault: Vault | null = null
+  #context: RotationContext | null = null
   #connecting: Promise<void>
   #failures = 0
   #notYet: Unavailable = unavailable('not connected to Cassandra yet')
@@ -48,7 +61,7 @@ class CassandraProvider implements CredentialProvider {
   }
 
   current(role: string): Credential | Unavailable {
-    return this.#rotations.get(role)?.answer ?? this.#notYet
+    return this.#roles.get(role)?.answer ?? this.#notYet
   }
 
   roles(roles: readonly string[]): void {
@@ -59,17 +72,49 @@ class CassandraProvider implements CredentialProvider {
 
   status(): readonly CredentialStatus[] {
     const { detail } = this.#notYet
-    return [...this.#wanted].map(
-      role => this.#rotations.get(role)?.status() ?? { role, generation: 0, state: 'unavailable', notAfter: 0, detail },
-    )
+    return [...this.#wanted].map(role => this.#roles.get(role)?.status() ?? { ...nothing, role, detail })
+  }
+
+  async history(role: string): Promise<RoleHistory> {
+    const { rows, ...rest } = await readRows(this.#connected(role), role)
+    return { role, rows: rows.map(({ secret: _, ...row }) => row), ...rest }
+  }
+
+  async rotate(role: string, keepConnections: boolean): Promise<Asked> {
+    this.#connected(role)
+    const found = this.#roles.get(role)
+    if (found === undefined) throw new Error(`no policy names ${role} here; policies name ${[...this.#wanted].join(', ') || 'no role'}`)
+    return found.ask(keepConnections)
+  }
+
+  async cut(role: string, why: string): Promise<CutDone> {
+    const { clock, random, hash = hashPassword } = this.#options
+    const cut = { at: clock.now(), why }
+    const found = this.#roles.get(role)
+    const given = found?.cut(cut) ?? null
+    const session = this.#connected(role)
+    let unmarked: string | null = null
+    const tell = async (): Promise<void> => {
+      unmarked = await markCut(session, role, cut).then(() => null, messageOf)
+    }
+    const report = await cutRole(role, given, { session, clock, random, hash, tell })
+    if (unmarked === null) found?.cutMarked()
+    return { ...report, ...cut, unmarked }
   }
 
   async close(): Promise<void> {
     this.#tasks.close()
     this.#wanted = new Set()
     await this.#connecting
-    await Promise.all([...this.#rotations.values()].map(rotation => rotation.close()))
+    await Promise.all([...this.#roles.values()].map(role => role.close()))
     await this.#session?.close()
+  }
+
+  #connected(role: string): CassandraSession {
+    const wrong = wrongRole(role)
+    if (wrong !== null) throw new Error(wrong)
+    if (this.#session === null) throw new Error(this.#notYet.detail)
+    return this.#session
   }
 
   async #connect(): Promise<void> {
@@ -79,6 +124,7 @@ class CassandraProvider implements CredentialProvider {
       if (this.#tasks.closed) return void (await session.close())
       this.#vault = await this.#openVault(session)
       this.#session = session
+      this.#context = this.#contextOf(session)
       this.#notYet = unavailable('no policy names the role')
       observe({ kind: 'connection', up: true, message: session.hosts().join(' ') })
       this.#reconcile()
@@ -106,29 +152,40 @@ class CassandraProvider implements CredentialProvider {
   }
 
   #reconcile(): void {
-    const session = this.#session
-    if (session === null) return
+    const context = this.#context
+    if (context === null) return
     for (const role of this.#wanted) {
-      const known = this.#rotations.get(role)
+      const known = this.#roles.get(role)
       if (known) known.keep()
-      else this.#begin(role, session)
+      else this.#begin(role, context)
     }
-    for (const [role, rotation] of this.#rotations) if (!this.#wanted.has(role)) rotation.drop(() => this.#forget(role))
+    for (const [name, role] of this.#roles) if (!this.#wanted.has(name)) role.drop(() => this.#forget(name))
   }
 
-  #begin(role: string, session: CassandraSession): void {
-    const { settings, clock, random, observe, hash = hashPassword } = this.#options
-    const context = { session, settings, clock, random, observe, hash, vault: this.#vault, owner: this.#owner, turn: this.#turn }
-    const rotation = new Rotation(role, context)
-    this.#rotations.set(role, rotation)
-    rotation.start()
+  #begin(name: string, context: RotationContext): void {
+    const role = new Role(name, context)
+    this.#roles.set(name, role)
+    role.start()
+  }
+
+  #contextOf(session: CassandraSession): RotationContext {
+    const { settings, clock, random, observe, hash = hashPassword, watch = watchDefault } = this.#options
+    const checkTurn = (job: () => Promise<void>): Promise<void> =>
+      this.#checks(async () => {
+        await job()
+        await this.#tasks.pause(Math.min(checkPause, watch.every))
+      }).catch(() => undefined)
+    const shared = { settings, clock, random, observe, hash, watch, checkTurn, vault: this.#vault, owner: this.#owner, turn: this.#turn }
+    return { ...shared, session: paced(session, clock), connections: new Connections(session, clock) }
   }
 
   /** Its slots are locked. A policy may have named the role again while that was under way. */
   #forget(role: string): void {
-    this.#rotations.delete(role)
+    this.#roles.delete(role)
     this.#reconcile()
   }
 }
+
+const nothing = { generation: 0, slot: '', state: 'unavailable', notAfter: 0, nextAt: 0, onPrevious: null, holder: '' } as const
 
 const unavailable = (detail: string): Unavailable => ({ unavailable: 'credential-unavailable', detail })

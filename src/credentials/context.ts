@@ -1,6 +1,7 @@
 import type { CassandraSession } from '../model/cassandra.ts'
 import type { Clock } from '../model/deps.ts'
 import type { Secret } from '../model/secret.ts'
+import type { Connections } from './connections.ts'
 import type { Observe } from './events.ts'
 import type { Vault } from './vault.ts'
 
@@ -9,6 +10,18 @@ export interface RotationSettings {
   readonly rotateEvery: number
   readonly overlap: number
   readonly hardTtl: number
+  /** What happens after it: nothing is handed out any more, or the old credential is for as long as no new one can be made. */
+  readonly afterHardTtl: 'refuse' | 'keep'
+}
+
+/** How what is handed out is looked after. Milliseconds. */
+export interface WatchSettings {
+  /** Between two looks at one role. */
+  readonly every: number
+  /** After a suspicion. */
+  readonly again: number
+  /** A node that returned is believed after so long: until hints arrive it serves old hashes, 14 s measured. */
+  readonly settled: number
 }
 
 export interface RotationContext {
@@ -24,4 +37,9 @@ export interface RotationContext {
   readonly owner: string
   /** Runs one job of the process at a time, so that no two roles ever change in the same instant. */
   readonly turn: (job: () => Promise<void>) => Promise<void>
+  /** As `turn`, for proving what is handed out: one role at a time, well apart. */
+  readonly checkTurn: (job: () => Promise<void>) => Promise<void>
+  readonly watch: WatchSettings
+  /** Who is connected as what, on every node. */
+  readonly connections: Connections
 }

@@ -98,9 +98,11 @@ class FileProvider implements CredentialProvider {
   status(): readonly CredentialStatus[] {
     return this.#named.map(role => {
       const answer = this.current(role)
-      return 'unavailable' in answer
-        ? { role, generation: 0, state: 'unavailable', notAfter: 0, detail: answer.detail }
-        : { role, generation: answer.generation, state: 'current', notAfter: answer.notAfter, detail: this.#fault }
+      const shown = { role, onPrevious: null, holder: '' }
+      if ('unavailable' in answer)
+        return { ...shown, generation: 0, slot: '', state: 'unavailable', notAfter: 0, nextAt: 0, detail: answer.detail }
+      const { generation, username, notAfter, nextAt } = answer
+      return { ...shown, generation, slot: username, state: 'current', notAfter, nextAt, detail: this.#fault }
     })
   }
 

@@ -15,6 +15,17 @@ export interface Stored extends Place {
   readonly state: 'pending' | 'current'
   /** Sealed; null where the group shares no key. */
   readonly secret: string | null
+  /** The process that made it. */
+  readonly owner: string
+  /** Milliseconds since the epoch: claimed, or handed out. */
+  readonly at: number
+}
+
+/** A role of which nothing may be handed out. */
+export interface Cut {
+  /** Milliseconds since the epoch. */
+  readonly at: number
+  readonly why: string
 }
 
 /** What the rows say: the newest generation that was handed out, the one begun after it, and the highest number ever claimed. */
@@ -22,23 +33,49 @@ export interface History {
   readonly current: Stored | null
   readonly pending: Stored | null
   readonly highest: number
+  readonly cut: Cut | null
+  /** Somebody asked for a rotation that has not come yet. */
+  readonly asked: boolean
 }
 
-const read = 'SELECT generation, slot, state, secret, not_before, not_after FROM postern.generations WHERE role = ? LIMIT 100'
+const read =
+  'SELECT generation, slot, state, secret, not_before, not_after, owner, at, cut, cut_why, asked FROM postern.generations WHERE role = ? LIMIT 100'
 const claim =
   "INSERT INTO postern.generations (role, generation, slot, state, owner, at, secret, not_before, not_after) VALUES (?, ?, ?, 'pending', ?, ?, ?, ?, ?) IF NOT EXISTS"
-const take = "UPDATE postern.generations SET owner = ? WHERE role = ? AND generation = ? IF state = 'pending'"
-const look = 'UPDATE postern.generations SET owner = ? WHERE role = ? AND generation = ? IF owner = ?'
-const confirm = "UPDATE postern.generations SET state = 'current', at = ? WHERE role = ? AND generation = ? IF owner = ?"
+// The cut and the wish stand beside all generations of a role, in static columns: what one process begins and another forbids meets in one row.
+const take = "UPDATE postern.generations SET owner = ? WHERE role = ? AND generation = ? IF state = 'pending' AND cut = ?"
+const look = "UPDATE postern.generations SET owner = ? WHERE role = ? AND generation = ? IF owner = ? AND state = 'pending' AND cut = ?"
+const confirm =
+  "UPDATE postern.generations SET state = 'current', at = ?, cut = null, cut_why = null, asked = null WHERE role = ? AND generation = ? IF owner = ? AND state = 'pending' AND cut = ?"
+// TTL 0: a cut never ends by itself, as the rows do.
+const stop = 'UPDATE postern.generations USING TTL 0 SET cut = ?, cut_why = ?, asked = null WHERE role = ? IF cut = null'
+const ask = 'UPDATE postern.generations USING TTL 0 SET asked = ? WHERE role = ? IF asked = null'
 
 export const readHistory = async (session: Session, role: string): Promise<History> => {
-  const rows = (await session.execute(read, [role])).map(row => stored(role, row))
+  const { rows, cut, asked } = await readRows(session, role)
   const current = rows.find(row => row.state === 'current') ?? null
   const [newest] = rows
   return {
     current,
     pending: newest?.state === 'pending' && newest.generation > (current?.generation ?? 0) ? newest : null,
     highest: newest?.generation ?? 0,
+    cut,
+    asked,
+  }
+}
+
+/** The newest 100 generations, newest first. */
+export const readRows = async (
+  session: Session,
+  role: string,
+): Promise<{ readonly rows: readonly Stored[]; readonly cut: Cut | null; readonly asked: boolean }> => {
+  const found = await session.execute(read, [role])
+  const at = instant(found[0]?.['cut'])
+  return {
+    // A role that was cut before its first generation has static columns alone.
+    rows: found.filter(row => typeof row['generation'] === 'number').map(row => stored(role, row)),
+    cut: at === 0 ? null : { at, why: String(found[0]?.['cut_why'] ?? '') },
+    asked: instant(found[0]?.['asked']) !== 0,
   }
 }
 
@@ -50,9 +87,21 @@ const stored = (role: string, row: CqlRow): Stored => ({
   secret: typeof row['secret'] === 'string' ? row['secret'] : null,
   notBefore: instant(row['not_before']),
   notAfter: instant(row['not_after']),
+  owner: String(row['owner'] ?? ''),
+  at: instant(row['at']),
 })
 
 const instant = (value: unknown): number => (value instanceof Date ? value.getTime() : 0)
+
+/** Nothing of the role is handed out, or finished, by any process of the group, until a rotation that was asked for later. */
+export const markCut = async (session: Session, role: string, { at, why }: Cut): Promise<void> => {
+  await session.execute(stop, [new Date(at), why, role])
+}
+
+/** The lease holder rotates when it looks next. */
+export const askRotation = async (session: Session, role: string, now: number): Promise<void> => {
+  await session.execute(ask, [new Date(now), role])
+}
 
 /**
  * Make before break, across processes too: the slot that backends use now is never the one to be re-keyed. Odd generations live
@@ -81,17 +130,37 @@ export const writeClaim = async (session: Session, intent: Intent, owner: string
   )
 }
 
-/** Takes over what a process that is gone had begun. */
-export const takeClaim = async (session: Session, role: string, { generation }: Claim, owner: string): Promise<void> =>
-  applied(session, take, [owner, role, generation], `generation ${generation} of ${role} is not pending any more`)
+/** A claim, and the cut that stood when it was made, which it will end. Any other cut forbids every step. */
+export interface Claimed extends Claim {
+  readonly role: string
+  readonly cut: number | null
+}
 
-/** The last look before a role is altered, as a serial read: nobody has taken over what we had begun. */
-export const lookAtClaim = async (session: Session, role: string, { generation }: Claim, owner: string): Promise<void> =>
-  applied(session, look, [owner, role, generation, owner], `generation ${generation} of ${role} was taken over`)
+const cutOf = ({ cut }: Claimed): Date | null => (cut === null ? null : new Date(cut))
+
+/** Takes over what a process that is gone had begun. */
+export const takeClaim = async (session: Session, claimed: Claimed, owner: string): Promise<void> => {
+  const { role, generation } = claimed
+  await applied(session, take, [owner, role, generation, cutOf(claimed)], `generation ${generation} of ${role} is not pending any more`)
+}
+
+/** The last look before a role is altered, as a serial read: nobody has taken over what we had begun, nobody has cut the role. */
+export const lookAtClaim = async (session: Session, claimed: Claimed, owner: string): Promise<void> => {
+  const { role, generation } = claimed
+  await applied(
+    session,
+    look,
+    [owner, role, generation, owner, cutOf(claimed)],
+    `generation ${generation} of ${role} was taken over or cut`,
+  )
+}
 
 /** Before it is handed out: whoever comes after a crash must know which slot is in use. */
-export const confirmClaim = async (session: Session, role: string, { generation }: Claim, owner: string, now: number): Promise<void> =>
-  applied(session, confirm, [new Date(now), role, generation, owner], `generation ${generation} of ${role} is not ours any more`)
+export const confirmClaim = async (session: Session, claimed: Claimed, owner: string, now: number): Promise<void> => {
+  const { role, generation } = claimed
+  const params = [new Date(now), role, generation, owner, cutOf(claimed)]
+  await applied(session, confirm, params, `generation ${generation} of ${role} is not ours any more, or was cut`)
+}
 
 const applied = async (session: Session, cql: string, params: readonly unknown[], otherwise: string): Promise<void> => {
   const rows = await session.execute(cql, params)

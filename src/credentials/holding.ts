@@ -14,6 +14,7 @@ export class Holding {
   readonly #role: string
   readonly #context: RotationContext
   readonly #tasks: Tasks<'hard'>
+  #expired = 0
 
   constructor(role: string, context: RotationContext) {
     this.#role = role
@@ -28,7 +29,8 @@ export class Holding {
   show(live: Live): void {
     this.live = live
     this.answer = live.credential
-    this.#tasks.after('hard', Math.max(0, live.hardEnd - this.#context.clock.now()), () => this.#expire())
+    if (this.#expired !== this.generation)
+      this.#tasks.after('hard', Math.max(0, live.hardEnd - this.#context.clock.now()), () => this.#expire())
   }
 
   forget(why: Unavailable): void {
@@ -48,9 +50,15 @@ export class Holding {
     return this.live !== null && this.live.credential.notAfter < clock.now() + settings.overlap / 2
   }
 
+  /** Its time is over, and the next one has not come although there was time to make and to read it. */
+  get isDegraded(): boolean {
+    const { clock, settings } = this.#context
+    return this.live !== null && clock.now() > this.live.credential.nextAt + settings.overlap / 2
+  }
+
   /** Takes over what the rows call current. A generation below one already seen is an old row come back, or a forged one. False: it is sealed by a key that we lack. */
   adopt(current: Stored | null, from: string): boolean {
-    if (current === null || current.generation < this.generation) return true
+    if (current === null || current.generation < this.generation || this.#isOver(current)) return true
     if (current.generation === this.generation) {
       if (this.isShort) this.extend()
       return true
@@ -67,9 +75,16 @@ export class Holding {
     this.answer = unavailable('Postern is stopping')
   }
 
+  #isOver({ notBefore }: Stored): boolean {
+    const { settings, clock } = this.#context
+    return settings.afterHardTtl === 'refuse' && notBefore + settings.hardTtl <= clock.now()
+  }
+
   #expire(): void {
     const { generation } = this
-    this.forget(unavailable('no rotation succeeded within hard-ttl'))
-    this.#context.observe({ kind: 'expired', role: this.#role, generation })
+    const kept = this.#context.settings.afterHardTtl === 'keep'
+    this.#expired = generation
+    if (!kept) this.forget(unavailable('no rotation succeeded within hard-ttl'))
+    this.#context.observe({ kind: 'expired', role: this.#role, generation, kept })
   }
 }

@@ -35,7 +35,8 @@ export const adopted = (stored: Stored, vault: Vault | null, around: Around): Li
 
 /** It is not retired before the next one has been handed out for an overlap, so while it is the current one it works for that long from now. */
 export const extended = (live: Live, { clock, settings }: Around): Live => {
-  const notAfter = Math.min(clock.now() + settings.overlap, live.hardEnd)
+  const most = settings.afterHardTtl === 'keep' ? Number.POSITIVE_INFINITY : live.hardEnd
+  const notAfter = Math.min(clock.now() + settings.overlap, most)
   if (notAfter <= live.credential.notAfter) return live
   return { ...live, credential: Object.freeze({ ...live.credential, notAfter }) }
 }
@@ -45,8 +46,8 @@ export const withLive = (history: History, live: Live | null): History => {
   if (live === null || history.current !== null) return history
   const { role, generation, notAfter } = live.credential
   return {
-    current: { role, generation, slot: live.slot, state: 'current', secret: null, notBefore: 0, notAfter },
-    pending: history.pending,
+    ...history,
+    current: { role, generation, slot: live.slot, state: 'current', secret: null, notBefore: 0, notAfter, owner: '', at: 0 },
     highest: Math.max(history.highest, generation),
   }
 }

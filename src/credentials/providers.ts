@@ -2,6 +2,7 @@ import type { CassandraSession } from '../model/cassandra.ts'
 import type { CredentialProvider } from '../model/credential.ts'
 import type { Deps } from '../model/deps.ts'
 import type { Finding } from '../model/finding.ts'
+import type { Acts } from './acts.ts'
 import { openCassandraProvider } from './cassandra.ts'
 import type { Observe } from './events.ts'
 import { openFileProvider } from './file.ts'
@@ -24,20 +25,23 @@ export interface ProviderOptions {
 export interface OpenedProvider {
   readonly provider: CredentialProvider
   readonly findings: readonly Finding[]
+  /** Null where something else makes the credentials. */
+  readonly acts: Acts | null
 }
 
 type Open = (options: ProviderOptions) => Promise<OpenedProvider>
 
 const cassandra: Open = async ({ settings, group, keys, connect, observe, deps }) => {
-  const { 'rotate-every': rotateEvery, overlap, 'hard-ttl': hardTtl } = settings
-  return {
-    provider: openCassandraProvider({ settings: { rotateEvery, overlap, hardTtl }, group, keys, connect, observe, ...deps }),
-    findings: [],
-  }
+  const { 'rotate-every': rotateEvery, overlap, 'hard-ttl': hardTtl, 'after-hard-ttl': afterHardTtl } = settings
+  const times = { rotateEvery, overlap, hardTtl, afterHardTtl }
+  const provider = openCassandraProvider({ settings: times, group, keys, connect, observe, ...deps })
+  return { provider, findings: [], acts: provider }
 }
 
-const file: Open = ({ settings, observe, deps }) =>
-  openFileProvider({ file: settings['credentials-file'] ?? '', observe, clock: deps.clock })
+const file: Open = async ({ settings, observe, deps }) => ({
+  ...(await openFileProvider({ file: settings['credentials-file'] ?? '', observe, clock: deps.clock })),
+  acts: null,
+})
 
 /** Who makes the credentials: one row each. */
 export const providers = { cassandra, file } as const satisfies Readonly<Record<CredentialsSettings['provider'], Open>>

@@ -1,271 +1,296 @@
-import type { Credential, CredentialStatus, Unavailable } from '../model/credential.ts'
+import { carryOut, messageOf, type Proved, StepFault } from './attempt.ts'
+import { type Connection, nameSome } from './connections.ts'
 import type { RotationContext } from './context.ts'
 import type { RotationStep } from './events.ts'
-import { confirmClaim, lookAtClaim, readHistory } from './generations.ts'
+import { type Cut, readHistory } from './generations.ts'
 import { newPassword } from './hash.ts'
-import { Holding, unavailable } from './holding.ts'
-import { openLease } from './lease.ts'
-import { liveOf, withLive } from './live.ts'
-import { otherSlot, slotName } from './names.ts'
+import { type Holding, unavailable } from './holding.ts'
+import { type Live, liveOf, withLive } from './live.ts'
+import { otherSlot, type Slot, slotName } from './names.ts'
 import { makePending, type Pending } from './pending.ts'
-import { forgetCached, prove, rekey } from './slot.ts'
+import { Sentinel } from './sentinel.ts'
+import { forgetCached, lock, rekey } from './slot.ts'
 import { Tasks } from './tasks.ts'
-import { Tenure } from './tenure.ts'
+import type { Tenure } from './tenure.ts'
 
-/** Milliseconds, but for the lease's seconds. `statement` is what must be left of the lease when a role statement is sent. */
-const timing = {
-  leaseTtl: 12,
-  renewEvery: 4_000,
-  retryLease: 1_000,
-  statement: 5_000,
-  proveWithin: 10_000,
-  backoff: 250,
-  backoffMost: 30_000,
-  pollMost: 5_000,
+/** Milliseconds. `statement` is what must be left of the lease when a role statement is sent. */
+const timing = { statement: 5_000, backoff: 250, backoffMost: 30_000 }
+
+const slots: readonly Slot[] = ['a', 'b']
+
+export interface RotationParts {
+  readonly role: string
+  readonly context: RotationContext
+  readonly held: Holding
+  readonly tenure: Tenure
+  /** What forbids handing out anything. */
+  readonly cut: () => Cut | null
+  /** The rows say that the role is cut. */
+  readonly found: (cut: Cut) => void
+  /** A generation was confirmed, which ends cuts and wishes. */
+  readonly confirmed: () => void
 }
 
 /**
- * One permission role's credentials: lease, next secret into the idle slot, proof on every node, hand over, retire the old one.
- * Whatever fails is tried again with the same secret, and the current credential goes on being handed out until the hard TTL.
+ * What the lease holder of a permission role does: next secret into the idle slot, proof on every node, hand over, retire the old one; and look after
+ * the one that is handed out. Whatever fails is tried again with the same secret, and the current credential goes on being handed out.
  */
 export class Rotation {
-  readonly role: string
-  readonly #context: RotationContext
-  readonly #held: Holding
-  readonly #tenure: Tenure
-  readonly #tasks: Tasks<'rotate' | 'retire' | 'drop' | 'follow'>
+  readonly #parts: RotationParts
+  readonly #tasks: Tasks<'rotate' | 'retire' | 'check' | 'lock'>
+  readonly #sentinel: Sentinel
   #pending: Pending | null = null
-  #failures = 0
+  /** In a row. */
+  failures = 0
+  /** The last of them; empty: none since the last success. */
+  failure = ''
+  /** What is wrong with the credential that is handed out. */
+  fault = ''
+  /** Connections of older generations that were open at the last look; null: nobody looked, or no node would say. */
+  onPrevious: number | null = null
+  /** A generation that stopped working through no act of ours. */
+  #suspected = 0
+  /** Connections that stood on the current slot before it got its password. */
+  #older: ReadonlySet<string> = new Set()
+  /** The generation whose predecessor was given more time. */
+  #waitedFor = 0
 
-  constructor(role: string, context: RotationContext) {
-    this.role = role
-    this.#context = context
-    this.#held = new Holding(role, context)
-    const { session, clock, owner } = context
-    this.#tenure = new Tenure({
-      clock,
-      lease: openLease(session, clock, { name: `credential/${role}`, owner, ttl: timing.leaseTtl }),
-      renewEvery: () => this.#jittered(timing.renewEvery),
-      won: () => this.#won(),
-      lost: holder => this.#lost(holder),
-      doubted: detail => this.#doubted(detail),
-    })
+  constructor(parts: RotationParts) {
+    this.#parts = parts
+    const { session, clock } = parts.context
+    this.#sentinel = new Sentinel(session, clock, parts.context.watch.settled)
     this.#tasks = new Tasks(clock)
   }
 
-  /** Synchronous: it is asked on the hot path. */
-  get answer(): Credential | Unavailable {
-    return this.#held.answer
+  /** The lease is ours, or somebody wishes a rotation: as soon as it is this role's turn. */
+  soon(): void {
+    this.#plan('rotate', 0, () => this.#rotate())
   }
 
-  /** Begins in the background. */
-  start(): void {
-    this.#tenure.start()
+  /** The lease is lost, or the role cut. What was begun is not finished. */
+  rest(): void {
+    this.#pending = null
+    for (const task of ['rotate', 'retire', 'check', 'lock'] as const) this.#tasks.cancel(task)
   }
 
-  status(): CredentialStatus {
-    const { role } = this
-    if (!('unavailable' in this.answer)) {
-      const { generation, notAfter } = this.answer
-      const { holder } = this.#tenure
-      const detail = this.#failures > 0 ? `${this.#failures} failures since` : holder === null ? '' : `made by ${holder}`
-      return { role, generation, state: 'current', notAfter, detail }
-    }
-    const state = this.#tenure.holder !== null ? 'no-lease' : this.#failures > 0 ? 'unavailable' : 'preparing'
-    return { role, generation: 0, state, notAfter: 0, detail: this.answer.detail }
+  /** Makes a cut hold that another process began, or that met a rotation of ours half-way: no login, an unknowable password. */
+  lockSlots(ms = 0): void {
+    this.#plan('lock', ms, async () => {
+      if (this.#parts.cut() === null) return
+      try {
+        for (const slot of slots) await this.#lockOut(slotName(this.#parts.role, slot), lock)
+        this.#succeeded()
+      } catch (error) {
+        this.#failed('cut', error)
+      }
+    })
   }
 
-  /** No policy names the role any more: after the overlap both slots lose their passwords. */
-  drop(done: () => void): void {
-    this.#tasks.after('drop', this.#context.settings.overlap, () => void this.#context.turn(() => this.#end(done)))
+  /** No policy names the role any more. Rejects where that is not ours to do, or cannot be done now. */
+  async end(): Promise<void> {
+    for (const slot of slots) await this.#lockOut(slotName(this.#parts.role, slot), lock)
   }
 
-  /** A policy names it again. */
-  keep(): void {
-    this.#tasks.cancel('drop')
-  }
-
-  /** The credential goes on working: backends still hold it, and whoever takes the lease next retires it. */
-  async close(): Promise<void> {
+  close(): void {
     this.#tasks.close()
-    this.#held.close()
-    // In turn: a statement that is still under way belongs under this lease.
-    await this.#context.turn(() => this.#tenure.close())
   }
 
-  #won(): void {
-    const { observe, owner } = this.#context
-    this.#pending = null
-    this.#tasks.cancel('follow')
-    if (this.#held.live === null) this.#held.answer = unavailable('being prepared')
-    observe({ kind: 'lease', role: this.role, held: true, owner })
-    this.#planRotation(0)
-  }
-
-  #lost(owner: string): void {
-    this.#pending = null
-    for (const task of ['rotate', 'retire'] as const) this.#tasks.cancel(task)
-    this.#context.observe({ kind: 'lease', role: this.role, held: false, owner })
-    if (this.#context.vault !== null) void this.#follow()
-    else this.#held.forget({ unavailable: 'credential-no-lease', detail: `the credentials of ${this.role} are made by ${owner}` })
-  }
-
-  /** Hands out what the lease holder made, and learns of the next one well within the overlap for which the one before still works. */
-  async #follow(): Promise<void> {
-    const { session, settings } = this.#context
-    const { epoch, holder } = this.#tenure
-    const isOver = (): boolean => this.#tasks.closed || this.#tenure.epoch !== epoch
-    try {
-      const { current } = await readHistory(session, this.role)
-      if (isOver()) return
-      if (!this.#held.adopt(current, holder ?? ''))
-        this.#held.forget(unavailable(`generation ${current?.generation} is sealed by a key that is not among key-files`))
-      this.#failures = 0
-    } catch (error) {
-      if (isOver()) return
-      this.#failures += 1
-      this.#report('follow', error)
-      if (this.#held.isShort) this.#held.extend()
-    }
-    this.#tasks.after('follow', this.#jittered(Math.min(timing.pollMost, settings.overlap / 4)), () => void this.#follow())
-  }
-
-  #doubted(detail: string): void {
-    if (this.#held.live === null && this.#tenure.holder === null) this.#held.answer = unavailable(detail)
-  }
-
-  #planRotation(ms: number): void {
-    this.#tasks.after('rotate', ms, () => void this.#context.turn(() => this.#rotate()))
-  }
-
-  #planRetirement(ms: number, generation: number): void {
-    this.#tasks.after('retire', ms, () => void this.#context.turn(() => this.#retire(generation)))
+  #plan(task: 'rotate' | 'retire' | 'lock', ms: number, job: () => Promise<void>): void {
+    this.#tasks.after(task, ms, () => void this.#parts.context.turn(job))
   }
 
   async #rotate(): Promise<void> {
-    const { session, clock, owner } = this.#context
-    const { epoch } = this.#tenure
-    const began = clock.monotonic()
-    let step: RotationStep = 'claim'
+    const { context, tenure } = this.#parts
+    const { epoch } = tenure
+    const began = context.clock.monotonic()
+    let pending: Pending | null = null
     try {
       this.#mustHold(epoch)
-      const pending = this.#pending ?? (await this.#claim())
+      pending = this.#pending ?? (await this.#claim())
       if (pending === null) return
       this.#mustHold(epoch)
       this.#pending = pending
-      step = 'alter'
-      await lookAtClaim(session, this.role, pending, owner)
-      this.#mustHold(epoch)
-      await rekey(session, pending.login, pending.hash)
-      step = 'prove'
-      const nodes = await this.#prove(pending)
-      step = 'publish'
-      this.#mustHold(epoch)
-      await confirmClaim(session, this.role, pending, owner, clock.now())
-      this.#mustHold(epoch)
-      this.#publish(pending, nodes, clock.monotonic() - began)
+      const endsCut = pending.cut
+      const mustGoOn = (): void => {
+        this.#mustHold(epoch)
+        const cut = this.#parts.cut()?.at ?? null
+        if (cut !== null && cut !== endsCut) throw new Error('the role was cut')
+      }
+      const proved = await carryOut(pending, context, { mustGoOn, pause: ms => this.#tasks.pause(ms) })
+      this.#publish(pending, proved, context.clock.monotonic() - began)
     } catch (error) {
-      this.#failed(step, error)
+      // Somebody cut the role meanwhile: what was begun is given up, which is no failure.
+      if (pending === null || this.#pending === pending) this.#failed(error instanceof StepFault ? error.step : 'claim', error)
     }
   }
 
-  /** Null when nothing is due: the lease came back without anyone having used it. */
+  /** Null when nothing is due: the lease came back without anyone having used it; or when nothing may be made. */
   async #claim(): Promise<Pending | null> {
-    const { session, clock } = this.#context
-    const history = withLive(await readHistory(session, this.role), this.#held.live)
-    // Another process handed out a newer one while we did not hold the lease, and may be about to retire ours.
-    if (this.#held.live !== null && history.current?.generation !== this.#held.live.credential.generation)
-      this.#held.forget(unavailable('another process rotated meanwhile'))
-    if (this.#held.live === null) this.#held.adopt(history.current, this.#context.owner)
-    const wait = this.#held.live === null ? 0 : this.#held.live.due - clock.monotonic()
-    if (wait > 0) {
-      this.#planRotation(wait)
-      if (this.#held.live !== null) this.#planRetirement(this.#context.settings.overlap, this.#held.live.credential.generation)
-      return null
+    const { role, context, held, found } = this.#parts
+    const { session, clock, settings, owner } = context
+    const history = withLive(await readHistory(session, role), held.live)
+    if (history.cut !== null) {
+      found(history.cut)
+      if (!history.asked) return null
+      this.#tasks.cancel('lock')
     }
-    return makePending(this.role, history, this.#jittered(this.#context.settings.rotateEvery), this.#context)
+    // Another process handed out a newer one while we did not hold the lease, and may be about to retire ours.
+    if (held.live !== null && history.current?.generation !== held.generation) held.forget(unavailable('another process rotated meanwhile'))
+    const isSuspect = history.current?.generation === this.#suspected
+    if (held.live === null && history.cut === null && !isSuspect) held.adopt(history.current, owner)
+    const isWanted = history.asked || isSuspect
+    const wait = held.live === null || isWanted ? 0 : held.live.due - clock.monotonic()
+    if (wait <= 0 || held.live === null) return makePending(role, history, this.#jittered(settings.rotateEvery), context)
+    this.#look(held.live, settings.overlap)
+    return null
   }
 
-  async #prove(pending: Pending): Promise<number> {
-    const { session, clock } = this.#context
-    await forgetCached(session, pending.login)
-    const pause = (ms: number): Promise<void> => this.#tasks.pause(ms)
-    return prove(session, pending.login, pending.password, { within: timing.proveWithin, monotonic: () => clock.monotonic(), pause })
-  }
-
-  #publish(pending: Pending, nodes: number, ms: number): void {
-    const { clock, settings, observe } = this.#context
+  #publish(pending: Pending, { nodes, older }: Proved, ms: number): void {
+    const { role, context, held } = this.#parts
     const { generation, login, password } = pending
-    const live = liveOf(pending, password, this.#context)
-    this.#held.show(live)
+    const live = liveOf(pending, password, context)
+    this.#parts.confirmed()
+    held.show(live)
     this.#pending = null
-    this.#failures = 0
-    this.#planRotation(live.due - clock.monotonic())
-    this.#planRetirement(settings.overlap, generation)
-    observe({ kind: 'rotated', role: this.role, generation, slot: login, ms: Math.round(ms), nodes })
+    this.fault = ''
+    this.#succeeded()
+    this.#older = new Set(older.map(({ key }) => key))
+    // Whoever changed the other slot's password has it: it is taken from them at once.
+    const isTaken = this.#suspected !== 0
+    this.#suspected = 0
+    if (isTaken) this.#waitedFor = generation
+    this.#look(live, isTaken ? 0 : context.settings.overlap)
+    context.observe({ kind: 'rotated', role, generation, slot: login, ms: Math.round(ms), nodes, late: nameSome(older) })
+  }
+
+  /** Plans what becomes of a credential that is handed out. */
+  #look(live: Live, retireIn: number): void {
+    const { clock } = this.#parts.context
+    this.#plan('rotate', live.due - clock.monotonic(), () => this.#rotate())
+    this.#planRetirement(retireIn, live.credential.generation)
+    this.#planCheck(this.#parts.context.watch.every)
+  }
+
+  #planRetirement(ms: number, generation: number): void {
+    this.#plan('retire', ms, () => this.#retire(generation))
   }
 
   /** Re-keys the idle slot with a secret that nobody keeps: also what a process that died before us left behind. */
   async #retire(generation: number): Promise<void> {
+    const { role, context, held } = this.#parts
     // Waited in line behind a rotation: the idle slot is another one now, and its overlap has only begun.
-    if (this.#held.live?.credential.generation !== generation || this.#pending !== null) return
-    const { clock, observe } = this.#context
+    if (held.live?.credential.generation !== generation || this.#pending !== null) return
+    const { clock, observe, settings } = context
+    const login = slotName(role, otherSlot(held.live.slot))
+    const late = await this.#late(held.live)
+    // Once, and never into the next rotation, which needs the slot.
+    const more = Math.min(settings.overlap, held.live.due - clock.monotonic() - settings.overlap / 2)
+    if (late !== null && late.length > 0 && this.#waitedFor !== generation && more > 0) {
+      this.#waitedFor = generation
+      observe({ kind: 'late', role, slot: login, ms: Math.round(more), late: nameSome(late) })
+      this.#planRetirement(more, generation)
+      return
+    }
     const began = clock.monotonic()
-    const login = slotName(this.role, otherSlot(this.#held.live.slot))
     try {
-      await this.#lockOut(login)
-      this.#failures = 0
-      observe({ kind: 'retired', role: this.role, slot: login, ms: Math.round(clock.monotonic() - began) })
+      await this.#lockOut(login, rekey)
+      this.#succeeded()
+      observe({ kind: 'retired', role, slot: login, ms: Math.round(clock.monotonic() - began), late: late && nameSome(late) })
     } catch (error) {
       this.#failed('retire', error)
     }
   }
 
-  async #lockOut(login: string): Promise<void> {
-    const { session, random, hash } = this.#context
+  /** Connections that were opened with an older credential than the one handed out now. Null: no node would say. */
+  async #late({ slot, credential }: Live): Promise<readonly Connection[] | null> {
+    const { role, context } = this.#parts
+    const { open, silent } = await context.connections.now()
+    const previous = slotName(role, otherSlot(slot))
+    const late = open.filter(
+      ({ login, key, generation }) =>
+        login === previous ||
+        (login === credential.username && (this.#older.has(key) || (generation !== null && generation < credential.generation))),
+    )
+    this.onPrevious = open.length === 0 && silent.length > 0 ? null : late.length
+    return this.onPrevious === null ? null : late
+  }
+
+  #planCheck(ms: number): void {
+    this.#tasks.after('check', this.#jittered(ms), () => void this.#parts.context.checkTurn(() => this.#check()))
+  }
+
+  /** Whether what is handed out still works, and who lives on with what is not handed out any more. */
+  async #check(): Promise<void> {
+    const { held, tenure, context } = this.#parts
+    const { epoch } = tenure
+    const { live } = held
+    const { every, again } = context.watch
+    if (live === null) return
+    const verdict = await this.#sentinel.look(live.credential)
+    await this.#late(live)
+    if (this.#tasks.closed || tenure.epoch !== epoch || held.live?.credential.generation !== live.credential.generation) return
+    this.#planCheck(verdict.is === 'suspect' ? again : every)
+    if (verdict.is === 'suspect') return this.#sentinel.doubt(live.credential)
+    if (verdict.is === 'hijacked') return this.#quarantine(live, verdict)
+    const fault = verdict.is === 'powerless' ? verdict.why : ''
+    if (fault !== '' && fault !== this.fault) this.#report('check', new Error(fault))
+    this.fault = fault
+  }
+
+  #quarantine({ credential }: Live, { why, everywhere }: { readonly why: string; readonly everywhere: boolean }): void {
+    const { held, context, role } = this.#parts
+    const { generation, username } = credential
+    if (this.#suspected === generation) return
+    this.#suspected = generation
+    context.observe({ kind: 'quarantined', role, generation, slot: username, why })
+    // Where some node still takes it, a backend is better off with it than without any.
+    if (everywhere) held.forget(unavailable(`quarantined: ${why}`))
+    this.soon()
+  }
+
+  async #lockOut(login: string, how: typeof rekey): Promise<void> {
+    const { session, random, hash } = this.#parts.context
     const unknowable = await hash(newPassword(random))
-    this.#mustHold(this.#tenure.epoch)
-    await rekey(session, login, unknowable)
+    this.#mustHold(this.#parts.tenure.epoch)
+    await how(session, login, unknowable)
     await forgetCached(session, login)
   }
 
-  async #end(done: () => void): Promise<void> {
-    this.#held.forget(unavailable('no policy names the role'))
-    try {
-      for (const slot of ['a', 'b'] as const) await this.#lockOut(slotName(this.role, slot))
-    } catch (error) {
-      // Not ours to retire, or out of reach: whoever takes the lease next does it, should the role ever be named again.
-      if (this.#tenure.holder === null) this.#report('retire', error)
-    }
-    this.#tasks.close()
-    await this.#tenure.close()
-    done()
+  #succeeded(): void {
+    this.failures = 0
+    this.failure = ''
   }
 
   #failed(step: RotationStep, error: unknown): void {
-    if (this.#tasks.closed || this.#tenure.holder !== null) return
-    this.#failures += 1
+    const { tenure, held } = this.#parts
+    if (this.#tasks.closed || tenure.holder !== null) return
+    this.failures += 1
+    this.failure = `${step}: ${messageOf(error)}`
     this.#report(step, error)
-    if (this.#held.live === null) this.#held.answer = unavailable(`${step}: ${messageOf(error)}`)
-    else this.#held.extend()
-    const wait = this.#jittered(Math.min(timing.backoff * 2 ** Math.min(this.#failures - 1, 10), timing.backoffMost))
-    if (step !== 'retire') this.#planRotation(wait)
-    else if (this.#held.live !== null) this.#planRetirement(wait, this.#held.live.credential.generation)
+    if (step !== 'cut' && this.#parts.cut() === null) {
+      if (held.live === null) held.answer = unavailable(this.failure)
+      else held.extend()
+    }
+    const wait = this.#jittered(Math.min(timing.backoff * 2 ** Math.min(this.failures - 1, 10), timing.backoffMost))
+    if (step === 'cut') this.lockSlots(wait)
+    else if (step !== 'retire') this.#plan('rotate', wait, () => this.#rotate())
+    else if (held.live !== null) this.#planRetirement(wait, held.generation)
   }
 
   #mustHold(epoch: number): void {
     if (this.#tasks.closed) throw new Error('stopping')
-    this.#tenure.mustHold(epoch, timing.statement)
+    this.#parts.tenure.mustHold(epoch, timing.statement)
   }
 
   #report(step: RotationStep, error: unknown): void {
-    this.#context.observe({ kind: 'failed', role: this.role, step, message: messageOf(error), failures: this.#failures })
+    const { context, role } = this.#parts
+    context.observe({ kind: 'failed', role, step, message: messageOf(error), failures: this.failures })
   }
 
   /** Nine to ten tenths: sidecars that started together drift apart. */
   #jittered(ms: number): number {
-    return Math.round(ms * (0.9 + (this.#context.random(1)[0] ?? 0) / 2560))
+    return jittered(this.#parts.context, ms)
   }
 }
 
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+export const jittered = ({ random }: RotationContext, ms: number): number => Math.round(ms * (0.9 + (random(1)[0] ?? 0) / 2560))

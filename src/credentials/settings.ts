@@ -67,11 +67,16 @@ const fields = record({
   overlap: optional(
     duration('100ms', '12h'),
     5 * 60_000,
-    'How long the previous credential still logs in. Shorter than rotate-every.',
+    'How long the previous credential still logs in; up to twice as long while connections with it are open. Shorter than rotate-every.',
     restart,
   ),
   'hard-ttl': optional(duration('1s', '7d'), 24 * 3_600_000, 'Oldest credential that is handed out while no new one can be made.', restart),
-  'after-hard-ttl': optional(choice(['refuse'], ['keep']), 'refuse', 'What happens then: refuse answers 503.', restart),
+  'after-hard-ttl': optional(
+    choice(['refuse', 'keep']),
+    'refuse',
+    'What happens then: refuse answers 503; keep hands the old credential out for as long as no new one can be made.',
+    restart,
+  ),
   endpoint: optional<RecordOf<typeof endpointShape.fields> | null>(
     endpointShape,
     null,

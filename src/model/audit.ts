@@ -56,6 +56,7 @@ export type EventKind =
   | 'config-refused'
   | 'control'
   | 'rotation'
+  | 'cut'
   | 'handover'
   | 'stream-end'
   | 'gap'

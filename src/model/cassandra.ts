@@ -1,7 +1,17 @@
 import type { Secret } from './secret.ts'
 
-/** What a login attempt showed. `refused`: a node decided and said no. `unknown`: no node could decide, so it proves nothing. */
-export type LoginProof = 'ok' | 'refused' | 'unknown'
+/**
+ * What a login attempt showed. `refused`: a node decided and said no. `powerless`: let in, but no member of the role that was asked about.
+ * `unknown`: no node could decide, so it proves nothing.
+ */
+export type LoginProof = 'ok' | 'refused' | 'powerless' | 'unknown'
+
+export interface LoginTarget {
+  /** That node alone; default: any. */
+  readonly host?: string
+  /** The login must also be a member of this role. */
+  readonly memberOf?: string
+}
 
 export type CqlRow = Readonly<Record<string, unknown>>
 
@@ -25,7 +35,20 @@ export interface CassandraSession {
   execute(cql: string, params?: readonly unknown[], options?: { readonly host?: string }): Promise<readonly CqlRow[]>
   /** Addresses of the nodes that are up, `ip:port`. */
   hosts(): readonly string[]
-  /** Logs in afresh, on that node alone if one is named, and uses the login once. Never rejects. */
-  login(username: string, password: Secret, host?: string): Promise<LoginProof>
+  /** Monotonic milliseconds since which a node of `hosts()` has been up without a break, as far as this session saw. */
+  upSince(host: string): number
+  /** Logs in afresh and uses the login once. Never rejects. */
+  login(username: string, password: Secret, target?: LoginTarget): Promise<LoginProof>
+  /** Opens a connection as that login on that node and keeps it. Null where it is not let in. Never rejects. */
+  hold(username: string, password: Secret, host: string): Promise<HeldLogin | null>
+  close(): Promise<void>
+}
+
+/** One login's open connection to one node. */
+export interface HeldLogin {
+  /** Rejects with a CqlFault. */
+  execute(cql: string, params?: readonly unknown[]): Promise<readonly CqlRow[]>
+  /** What the statement shows now. Never rejects. */
+  use(cql: string): Promise<LoginProof>
   close(): Promise<void>
 }

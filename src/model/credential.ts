@@ -38,8 +38,18 @@ export interface CredentialProvider {
 
 export interface CredentialStatus {
   readonly role: string
+  /** Handed out now; 0: none. */
   readonly generation: number
-  readonly state: 'current' | 'preparing' | 'no-lease' | 'unavailable'
+  /** Login role; empty: none. */
+  readonly slot: string
+  /** `degraded`: its time is over, it still works, and no next one could be made. `cut`: an operator ended it. */
+  readonly state: 'current' | 'degraded' | 'preparing' | 'no-lease' | 'unavailable' | 'cut'
+  /** Milliseconds since the epoch; 0: none. */
   readonly notAfter: number
+  readonly nextAt: number
+  /** Connections of older generations that are still open; null: nobody here can tell. */
+  readonly onPrevious: number | null
+  /** The process that makes the role's credentials; empty: this one, or nobody yet. */
+  readonly holder: string
   readonly detail: string
 }

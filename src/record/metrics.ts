@@ -4,6 +4,7 @@ import type { TenantState } from '../model/decision.ts'
 import type { Clock } from '../model/deps.ts'
 import { type ProblemCode, problems } from '../model/problem.ts'
 import type { AuditStatus } from './host.ts'
+import { registerCredentials } from './metrics-credentials.ts'
 import { Buckets, type Count, counts, Tally } from './tally.ts'
 
 /** What others know and is asked for at each scrape. A part that does not exist yet answers null. */
@@ -35,7 +36,8 @@ export interface Metrics {
   token(issuer: string | null, result: string): void
   proof(kind: string, result: 'passed' | 'missing' | 'wrong'): void
   upstream(name: string, result: string): void
-  rotation(role: string, result: 'done' | 'failed'): void
+  /** `ms`: from the claim to the hand-over, of one that is done. */
+  rotation(role: string, result: 'done' | 'failed' | 'quarantined', ms?: number): void
   reload(kind: 'config' | 'policy', result: 'done' | 'refused'): void
   shed(reason: string): void
   /** Refused by a rate limit of the policy. */
@@ -79,6 +81,12 @@ export const createMetrics = ({ version, clock, sources, runtime }: MetricsOptio
   const proofs = counter('postern_gateway_proof_total', 'Requests by their proof of the gateway.', ['kind', 'result'], [8, 8])
   const upstreams = counter('postern_upstream_requests_total', 'Requests sent on.', ['upstream', 'result'], [names, words])
   const rotations = counter('postern_credential_rotations_total', 'Rotations of a role.', ['role', 'result'], [names, 4])
+  const rotationTimes = new Histogram({
+    name: 'postern_credential_rotation_duration_seconds',
+    help: 'From the claim of a generation to its hand-over.',
+    buckets: durations,
+    registers: [registry],
+  })
   const reloads = counter('postern_reloads_total', 'Attempts to load anew.', ['kind', 'result'], [8, 8])
   const shed = counter('postern_limits_shed_total', 'Requests turned away to protect the process.', ['reason'], [words])
   const limited = counter('postern_limits_refused_total', 'Requests refused by a limit of the policy.', ['tenant', 'per'], [names, 3])
@@ -90,7 +98,10 @@ export const createMetrics = ({ version, clock, sources, runtime }: MetricsOptio
     token: (issuer, result) => void tokens.at(issuer ?? none, result).n++,
     proof: (kind, result) => void proofs.at(kind, result).n++,
     upstream: (name, result) => void upstreams.at(name, result).n++,
-    rotation: (role, result) => void rotations.at(role, result).n++,
+    rotation: (role, result, ms) => {
+      rotations.at(role, result).n++
+      if (ms !== undefined) rotationTimes.observe(ms / 1000)
+    },
     reload: (kind, result) => void reloads.at(kind, result).n++,
     shed: reason => void shed.at(reason).n++,
     limited: (tenant, per) => void limited.at(tenant, per).n++,
@@ -202,18 +213,7 @@ const registerGauges = (registry: Registry, version: string, clock: Clock, sourc
       .keys()
       .flatMap(({ issuer, fetchedAt }): Sample[] => (fetchedAt === null ? [] : [[{ issuer }, (clock.now() - fetchedAt) / 1000]])),
   )
-  gauge('postern_credential_generation', 'Generation of the credential handed out.', ['role'], () =>
-    sources
-      .credentials()
-      .slice(0, names)
-      .map(c => [{ role: c.role }, c.generation]),
-  )
-  gauge('postern_credential_expiry_timestamp_seconds', 'When the credential handed out stops being promised.', ['role'], () =>
-    sources
-      .credentials()
-      .slice(0, names)
-      .map(c => [{ role: c.role }, c.notAfter / 1000]),
-  )
+  registerCredentials(gauge, names, sources.credentials)
   gauge('postern_token_cache_entries', 'Verified tokens kept.', [], () => one(sources.tokenCache()?.entries))
   gauge('postern_token_cache_bytes', 'Bytes of the verified tokens kept.', [], () => one(sources.tokenCache()?.bytes))
   gauge('postern_limits_in_flight', 'Requests under way.', [], () => one(sources.inFlight()))

@@ -1,5 +1,5 @@
-import type { Client, ClientOptions, Host } from 'cassandra-driver'
-import { type CassandraSession, CqlFault, type CqlRow, type LoginProof } from '../model/cassandra.ts'
+import type { Client, ClientOptions, Host, types } from 'cassandra-driver'
+import { type CassandraSession, CqlFault, type CqlRow, type HeldLogin, type LoginProof, type LoginTarget } from '../model/cassandra.ts'
 import type { Clock } from '../model/deps.ts'
 import type { Secret } from '../model/secret.ts'
 
@@ -22,7 +22,7 @@ export interface Login {
 }
 
 export interface SessionDeps {
-  readonly clock: Pick<Clock, 'after'>
+  readonly clock: Pick<Clock, 'after' | 'monotonic'>
 }
 
 interface Bounds {
@@ -34,6 +34,9 @@ interface Bounds {
 const badCredentials = 0x0100
 const unauthorized = 0x2100
 
+/** Rows of one statement; a table of connections can be long. */
+const maxRows = 20_000
+
 /** Connects as the given login. Rejects with a CqlFault when no node let it in within the deadline. */
 export const openSession = async (settings: SessionSettings, credentials: Login, deps: SessionDeps): Promise<CassandraSession> => {
   // Loaded here, not at the top: 20 MB and 100 ms that a sidecar with the file provider never needs.
@@ -41,10 +44,16 @@ export const openSession = async (settings: SessionSettings, credentials: Login,
   const bounds = { connect: settings.connectDeadline ?? 10_000, statement: settings.statementDeadline ?? 5_000 }
   const client = new driver.Client(clientOptions(driver, settings, credentials, bounds))
   await connect(client, bounds, deps)
+  const opened = deps.clock.monotonic()
+  const returned = new Map<string, number>()
+  const note = (host: Host): void => void returned.set(host.address, deps.clock.monotonic())
+  for (const change of ['hostUp', 'hostDown', 'hostAdd', 'hostRemove']) client.on(change, note)
   return {
     execute: (cql, params = [], options = {}) => execute(client, cql, params, options.host, bounds, deps),
     hosts: () => upHosts(client).map(host => host.address),
-    login: async (username, password, host) => proveLogin(driver, settings, { username, password }, host, bounds, deps),
+    upSince: host => returned.get(host) ?? opened,
+    hold: (username, password, host) => holdLogin(driver, settings, { username, password }, host, bounds, deps),
+    login: (username, password, target = {}) => proveLogin(driver, settings, { username, password }, target, bounds, deps),
     close: async () => {
       await within(deps, bounds.statement, client.shutdown()).catch(() => undefined)
     },
@@ -99,36 +108,69 @@ const execute = async (
   if (address !== undefined && !host) throw new CqlFault(null, `${address} is not up`)
   try {
     const options = { prepare: params.length > 0, ...(host ? { host } : {}) }
-    const result = await within(deps, bounds.statement, client.execute(cql, [...params], options))
-    return result.rows ?? []
+    return await within(deps, bounds.statement, client.execute(cql, [...params], options).then(allRows))
   } catch (error) {
     throw toFault(error)
   }
 }
 
+/** Of every page: the driver alone would give the first. */
+const allRows = async (result: types.ResultSet): Promise<readonly CqlRow[]> => {
+  const rows: CqlRow[] = []
+  if (result.rows)
+    for await (const row of result) {
+      rows.push(row)
+      if (rows.length > maxRows) throw new CqlFault(null, `more than ${maxRows} rows`)
+    }
+  return rows
+}
+
 const upHosts = (client: Client): Host[] => client.hosts.values().filter(host => host.isUp())
+
+/** Any node but the named one is left alone: its cache may be older, and what it says is no evidence about this one. */
+const optionsFor = (driver: Driver, settings: SessionSettings, login: Login, host: string | undefined, bounds: Bounds): ClientOptions => {
+  const options = clientOptions(driver, settings, login, bounds)
+  if (host === undefined) return options
+  const { AllowListPolicy, RoundRobinPolicy } = driver.policies.loadBalancing
+  const loadBalancing = new AllowListPolicy(new RoundRobinPolicy(), [host])
+  return { ...options, contactPoints: [host], policies: { ...options.policies, loadBalancing } }
+}
+
+const holdLogin = async (
+  driver: Driver,
+  settings: SessionSettings,
+  login: Login,
+  host: string,
+  bounds: Bounds,
+  deps: SessionDeps,
+): Promise<HeldLogin | null> => {
+  const client = new driver.Client(optionsFor(driver, settings, login, host, bounds))
+  try {
+    await connect(client, bounds, deps)
+  } catch {
+    return null
+  }
+  return {
+    execute: (cql, params = []) => execute(client, cql, params, undefined, bounds, deps),
+    use: cql => execute(client, cql, [], undefined, bounds, deps).then(() => 'ok', verdict),
+    close: () => within(deps, bounds.statement, client.shutdown()).catch(() => undefined),
+  }
+}
 
 const proveLogin = async (
   driver: Driver,
   settings: SessionSettings,
   login: Login,
-  host: string | undefined,
+  { host, memberOf }: LoginTarget,
   bounds: Bounds,
   deps: SessionDeps,
 ): Promise<LoginProof> => {
-  const options = clientOptions(driver, settings, login, bounds)
-  if (host !== undefined) {
-    // Any node but the named one is left alone: its cache may be older, and what it says is no evidence about this one.
-    const { AllowListPolicy, RoundRobinPolicy } = driver.policies.loadBalancing
-    options.contactPoints = [host]
-    options.policies = { ...options.policies, loadBalancing: new AllowListPolicy(new RoundRobinPolicy(), [host]) }
-  }
-  const client = new driver.Client(options)
+  const client = new driver.Client(optionsFor(driver, settings, login, host, bounds))
   try {
     await connect(client, bounds, deps)
     // Needs no grant, and fails where the cluster lets a role log in but do nothing (network authorizer).
-    await execute(client, `LIST ALL PERMISSIONS OF "${login.username.replaceAll('"', '""')}"`, [], undefined, bounds, deps)
-    return 'ok'
+    const roles = await execute(client, `LIST ROLES OF "${login.username.replaceAll('"', '""')}"`, [], undefined, bounds, deps)
+    return memberOf === undefined || roles.some(row => row['role'] === memberOf) ? 'ok' : 'powerless'
   } catch (error) {
     return verdict(error)
   } finally {

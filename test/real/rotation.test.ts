@@ -3,72 +3,13 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { localCluster, startBackend } from '../../deploy/demo/backend.ts'
 import { createDeliveries } from '../../src/credentials/delivery.ts'
 import type { CredentialEvent } from '../../src/credentials/events.ts'
-import { providers } from '../../src/credentials/providers.ts'
-import type { CredentialsSettings } from '../../src/credentials/settings.ts'
-import { systemClock } from '../../src/deps.ts'
 import type { CassandraSession } from '../../src/model/cassandra.ts'
-import type { Credential, CredentialProvider } from '../../src/model/credential.ts'
 import { Secret } from '../../src/model/secret.ts'
 import { sharedCassandra, type Tenants, tenants } from '../support/cassandra.ts'
+import { rotated, Sidecar, slow } from '../support/sidecar.ts'
 
 const node = await sharedCassandra()
 const { header } = createDeliveries({ now: Date.now, sealer: () => null })
-
-const settings: CredentialsSettings = {
-  provider: 'cassandra',
-  'rotate-every': 1_500,
-  overlap: 500,
-  'hard-ttl': 60_000,
-  'after-hard-ttl': 'refuse',
-  'credentials-file': null,
-  endpoint: null,
-  files: null,
-}
-
-class Rotating {
-  readonly provider: CredentialProvider
-  readonly events: CredentialEvent[]
-  readonly #waiting: Set<() => void>
-
-  constructor(provider: CredentialProvider, events: CredentialEvent[], waiting: Set<() => void>) {
-    this.provider = provider
-    this.events = events
-    this.#waiting = waiting
-  }
-
-  static async open(cluster: Tenants, roles: readonly string[], settled = settings, keys: readonly Buffer[] = []): Promise<Rotating> {
-    const events: CredentialEvent[] = []
-    const waiting = new Set<() => void>()
-    const observe = (event: CredentialEvent): void => {
-      events.push(event)
-      for (const look of waiting) look()
-    }
-    const deps = { clock: systemClock, random: randomBytes }
-    const { provider } = await providers.cassandra({ settings: settled, group: 'test', keys, connect: cluster.manager, observe, deps })
-    provider.roles(roles.map(cluster.name))
-    return new Rotating(provider, events, waiting)
-  }
-
-  /** Resolves when as many events as asked for have come, those before the call included. */
-  async until(wanted: (event: CredentialEvent) => boolean, count = 1): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>()
-    const look = (): void => {
-      if (this.events.filter(wanted).length >= count) resolve()
-    }
-    this.#waiting.add(look)
-    look()
-    await promise
-    this.#waiting.delete(look)
-  }
-
-  current(role: string): Credential {
-    const answer = this.provider.current(role)
-    if ('unavailable' in answer) throw new Error(`${role}: ${answer.detail}`)
-    return answer
-  }
-}
-
-const rotated = (event: CredentialEvent): boolean => event.kind === 'rotated'
 
 describe.skipIf(node === null)('rotation in a real Cassandra', () => {
   let cluster: Tenants
@@ -113,15 +54,14 @@ describe.skipIf(node === null)('rotation in a real Cassandra', () => {
   })
 
   it('re-keys slot a, proves it, hands it out, and answers no-lease elsewhere until the holder closes', async () => {
-    const slow = { ...settings, 'rotate-every': 600_000, overlap: 300_000 }
-    const first = await Rotating.open(cluster, ['globex_orders_ro'], slow)
+    const first = new Sidecar(cluster, ['globex_orders_ro'], { settings: slow })
     const name = cluster.name('globex_orders_ro')
     await first.until(rotated)
     expect(first.events.filter(rotated)).toMatchObject([{ role: name, generation: 1, slot: `postern_${name}_a`, nodes: 1 }])
     const credential = first.current(name)
     expect(await manager.login(credential.username, credential.password)).toBe('ok')
 
-    const second = await Rotating.open(cluster, ['globex_orders_ro'], slow)
+    const second = new Sidecar(cluster, ['globex_orders_ro'], { settings: slow })
     await second.until(event => event.kind === 'lease')
     expect(second.provider.current(name)).toMatchObject({
       unavailable: 'credential-no-lease',
@@ -136,7 +76,7 @@ describe.skipIf(node === null)('rotation in a real Cassandra', () => {
   })
 
   it('rotates at least 5 times under steady load, new logins included, with no failure', async () => {
-    const rotating = await Rotating.open(cluster, ['acme_finance_ro'])
+    const rotating = new Sidecar(cluster, ['acme_finance_ro'])
     const failures: string[] = []
     const backend = await startBackend({ port: 0, cassandra: localCluster(node!), log: line => failures.push(line) })
     await rotating.until(rotated)
@@ -181,7 +121,7 @@ describe.skipIf(node === null)('rotation in a real Cassandra', () => {
   })
 
   it('makes the old password stop working after the overlap', async () => {
-    const rotating = await Rotating.open(cluster, ['acme_finance_rw'])
+    const rotating = new Sidecar(cluster, ['acme_finance_rw'])
     await rotating.until(rotated)
     const name = cluster.name('acme_finance_rw')
     const old = rotating.current(name)
@@ -196,9 +136,9 @@ describe.skipIf(node === null)('rotation in a real Cassandra', () => {
 
   it('is one for three sidecars that share a key, and a restart hands out what is current', async () => {
     const keys = [randomBytes(32)]
-    const open = () => Rotating.open(cluster, ['acme_finance_rw'], settings, keys)
+    const open = () => new Sidecar(cluster, ['acme_finance_rw'], { keys })
     const rw = cluster.name('acme_finance_rw')
-    const sidecars = [await open(), await open(), await open()]
+    const sidecars = [open(), open(), open()]
     const given = (event: CredentialEvent): boolean => event.kind === 'rotated' || event.kind === 'adopted'
     await Promise.all(sidecars.map(one => one.until(given, 3)))
     const made = sidecars.flatMap(one => one.events.filter(rotated).map(event => ('generation' in event ? event.generation : 0)))
@@ -210,7 +150,7 @@ describe.skipIf(node === null)('rotation in a real Cassandra', () => {
     const holder = sidecars.find(one => one.events.some(rotated))
     const before = sidecars.map(one => one.current(rw).generation)
     await holder?.provider.close()
-    const again = await open()
+    const again = open()
     await again.until(given)
     expect(again.current(rw).generation).toBeGreaterThanOrEqual(Math.max(...before))
     expect(await manager.login(again.current(rw).username, again.current(rw).password)).toBe('ok')
@@ -218,7 +158,7 @@ describe.skipIf(node === null)('rotation in a real Cassandra', () => {
   })
 
   it('gives a backend no more than the permission role has', async () => {
-    const rotating = await Rotating.open(cluster, ['acme_finance_ro'])
+    const rotating = new Sidecar(cluster, ['acme_finance_ro'])
     const backend = await startBackend({ port: 0, cassandra: localCluster(node!) })
     await rotating.until(rotated)
     const fields = await header.deliver(rotating.current(role), { name: 'api', key: null })

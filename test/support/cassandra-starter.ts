@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestProject } from 'vitest/node'
-import { type RunningCassandra, startCassandra } from '../../deploy/demo/cassandra.ts'
+import { type RunningCassandra, type StartOptions, startCassandra } from '../../deploy/demo/cassandra.ts'
 import { findToolchain } from '../../deploy/demo/toolchain.ts'
 
 declare module 'vitest' {
@@ -24,9 +24,11 @@ export type Started =
 /** Test files run in processes of their own; this one outlives them all, so the node they share is started, lazily, and ended here. */
 export const setup = async (project: TestProject): Promise<() => Promise<void>> => {
   const dir = await mkdtemp(join(tmpdir(), 'postern-cassandra-'))
-  let starting: Promise<RunningCassandra | { readonly missing: string }> | null = null
-  const server = createServer((_, response) => {
-    starting ??= start(dir)
+  const nodes = new Map<string, Promise<RunningCassandra | { readonly missing: string }>>()
+  const server = createServer((request, response) => {
+    const kind = request.url === '/lax' ? 'lax' : 'strict'
+    const starting = nodes.get(kind) ?? start(join(dir, kind), kind === 'lax' ? 'AllowAllNetworkAuthorizer' : undefined)
+    nodes.set(kind, starting)
     starting
       .catch((error: unknown) => ({ failed: error instanceof Error ? error.message : String(error) }))
       .then(answer => response.end(JSON.stringify(answer)))
@@ -37,18 +39,23 @@ export const setup = async (project: TestProject): Promise<() => Promise<void>> 
   project.provide('cassandraStarter', `http://127.0.0.1:${(server.address() as AddressInfo).port}/`)
   return async () => {
     server.close()
-    const node = await Promise.resolve(starting).catch(() => null)
-    if (node && 'stop' in node) await node.stop()
+    for (const starting of nodes.values()) {
+      const node = await starting.catch(() => null)
+      if (node && 'stop' in node) await node.stop()
+    }
     await rm(dir, { recursive: true, force: true })
   }
 }
 
-const start = async (dir: string): Promise<RunningCassandra | { readonly missing: string }> => {
+const start = async (
+  dir: string,
+  networkAuthorizer: StartOptions['networkAuthorizer'],
+): Promise<RunningCassandra | { readonly missing: string }> => {
   const toolchain = await findToolchain(process.env)
   if ('missing' in toolchain) return toolchain
   const [port, storagePort] = [await freePort(), await freePort()]
   const progress = (line: string): void => void process.stderr.write(`cassandra: ${line}\n`)
-  return startCassandra({ toolchain, dir, port, storagePort, progress })
+  return startCassandra({ toolchain, dir, port, storagePort, progress, networkAuthorizer })
 }
 
 const freePort = async (): Promise<number> => {

@@ -1,58 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import { openCassandraProvider } from '../../../src/credentials/cassandra.ts'
-import type { CredentialEvent } from '../../../src/credentials/events.ts'
-import type { Credential, CredentialProvider } from '../../../src/model/credential.ts'
-import { FakeCluster, type FakeSession, fakeHash, type Mishap } from '../../support/fake-cassandra.ts'
-import { ManualClock, settled } from '../../support/manual-clock.ts'
-
-const role = 'acme_finance_ro'
-const [slotA, slotB] = [`postern_${role}_a`, `postern_${role}_b`]
-const minute = 60_000
-const settings = { rotateEvery: 15 * minute, overlap: 5 * minute, hardTtl: 60 * minute }
-
-interface Process {
-  readonly provider: CredentialProvider
-  readonly session: FakeSession
-  readonly events: CredentialEvent[]
-  current(role?: string): Credential
-}
-
-const start = async (
-  cluster: FakeCluster,
-  roles: readonly string[] = [role],
-  mishap: (cql: string) => Mishap = () => null,
-  keys: readonly Buffer[] = [],
-): Promise<Process> => {
-  const session = cluster.session()
-  session.mishap = mishap
-  const events: CredentialEvent[] = []
-  const provider = openCassandraProvider({
-    settings,
-    group: 'orders',
-    keys,
-    connect: async () => session,
-    observe: event => events.push(event),
-    clock: cluster.clock,
-    random: randomBytes,
-    hash: fakeHash,
-  })
-  provider.roles(roles)
-  await cluster.clock.advance(0)
-  const current = (name = role): Credential => {
-    const answer = provider.current(name)
-    if ('unavailable' in answer) throw new Error(`unavailable: ${answer.unavailable} ${answer.detail}`)
-    return answer
-  }
-  return { provider, session, events, current }
-}
-
-const world = () => {
-  const clock = new ManualClock()
-  return { clock, cluster: new FakeCluster(clock) }
-}
-
-const kinds = (process: Process, kind: CredentialEvent['kind']) => process.events.filter(event => event.kind === kind)
+import { type FakeCluster, fakeHash, type Mishap } from '../../support/fake-cassandra.ts'
+import { settled } from '../../support/manual-clock.ts'
+import { kinds, minute, role, settings, slotA, slotB, start, world } from '../../support/rotating.ts'
 
 describe('a rotation', () => {
   it('starts with slot a: re-keyed, proved on every node, handed out', async () => {
@@ -114,7 +65,7 @@ describe('a rotation', () => {
   it('retries a lost ALTER with the same secret and the same generation', async () => {
     const { clock, cluster } = world()
     let lost = 3
-    const process = await start(cluster, [role], cql => (cql.startsWith('ALTER') && lost-- > 0 ? 'is lost' : null))
+    const process = await start(cluster, [role], { mishap: cql => (cql.startsWith('ALTER') && lost-- > 0 ? 'is lost' : null) })
     expect(process.provider.current(role)).toMatchObject({ unavailable: 'credential-unavailable' })
     await clock.advance(5_000)
     expect(process.current().generation).toBe(1)
@@ -126,8 +77,9 @@ describe('a rotation', () => {
     const { clock, cluster } = world()
     const process = await start(cluster)
     const first = process.current()
+    await clock.advance(settings.rotateEvery - 2 * minute)
     cluster.verdicts.set('10.0.0.2:9042', 'refused')
-    await clock.advance(settings.rotateEvery + 2 * minute)
+    await clock.advance(4 * minute)
     expect(process.current().username).toBe(slotA)
     expect(process.current().generation).toBe(first.generation)
     expect(kinds(process, 'failed')[0]).toMatchObject({ step: 'prove', role })
@@ -342,7 +294,7 @@ describe('a holder that lost its lease', () => {
 
   it('stops publishing what it began before', async () => {
     const { clock, cluster } = world()
-    const first = await start(cluster, [role], cql => (cql.startsWith('ALTER') ? 'hangs' : null))
+    const first = await start(cluster, [role], { mishap: cql => (cql.startsWith('ALTER') ? 'hangs' : null) })
     clock.stop(13_000)
     const second = await start(cluster)
     first.session.mishap = () => null
@@ -406,7 +358,7 @@ describe('closing', () => {
 
   it('waits for a role statement that is under way', async () => {
     const { cluster } = world()
-    const process = await start(cluster, [role], cql => (cql.startsWith('ALTER') ? 'hangs' : null))
+    const process = await start(cluster, [role], { mishap: cql => (cql.startsWith('ALTER') ? 'hangs' : null) })
     let closed = false
     const closing = process.provider.close().then(() => {
       closed = true
@@ -425,7 +377,7 @@ describe('closing', () => {
 
 describe('sidecars that share a key', () => {
   const key = randomBytes(32)
-  const shared = (cluster: FakeCluster, mishap?: (cql: string) => Mishap, keys = [key]) => start(cluster, [role], mishap, keys)
+  const shared = (cluster: FakeCluster, keys = [key]) => start(cluster, [role], { keys })
 
   it('hand out the same generation, which one of them makes, also when it changes', async () => {
     const { clock, cluster } = world()
@@ -538,14 +490,14 @@ describe('sidecars that share a key', () => {
     const { clock, cluster } = world()
     const next = randomBytes(32)
     const first = await shared(cluster)
-    const second = await shared(cluster, undefined, [key, next])
+    const second = await shared(cluster, [key, next])
     await first.provider.close()
     await clock.advance(4_000)
-    const third = await shared(cluster, undefined, [next, key])
+    const third = await shared(cluster, [next, key])
     expect(third.current().generation).toBe(second.current().generation)
     await second.provider.close()
     await clock.advance(settings.rotateEvery)
-    const fourth = await shared(cluster, undefined, [next])
+    const fourth = await shared(cluster, [next])
     expect(fourth.current().password.open()).toBe(third.current().password.open())
   })
 })

@@ -25,7 +25,7 @@ describe('credentials:', () => {
 
   it.each([
     ['provider: openbao', /does not build it yet/],
-    ['{ provider: cassandra, after-hard-ttl: keep }', /does not build it yet/],
+    ['{ provider: cassandra, after-hard-ttl: forever }', /write refuse or keep/],
     ['{ provider: cassandra, rotate-every: 5m, overlap: 5m }', /overlap must be shorter/],
     ['{ provider: cassandra, hard-ttl: 10m }', /hard-ttl must be at least/],
     ['{ provider: cassandra, rotate-every: 500ms }', /out of range/],

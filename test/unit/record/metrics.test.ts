@@ -70,7 +70,9 @@ describe('metrics', () => {
     const metrics = create({
       audit: () => audit.status(),
       policies: () => [{ tenant: 'acme', state: 'stale', digestEnforced: 'd1', digestOnDisk: 'd2' }],
-      credentials: () => [{ role: 'r', generation: 4, state: 'current', notAfter: 5000, detail: '' }],
+      credentials: () => [
+        { role: 'r', generation: 4, slot: 's', state: 'degraded', notAfter: 5000, nextAt: 4000, onPrevious: 2, holder: '', detail: '' },
+      ],
       keys: () => [
         { issuer: 'i', fetchedAt: clock.now() - 3000 },
         { issuer: 'never', fetchedAt: null },

@@ -59,8 +59,9 @@ describe('deploy/cassandra/init.cql', () => {
       'GRANT MODIFY ON KEYSPACE postern',
       'GRANT SELECT ON TABLE system_views.settings',
       'GRANT SELECT ON TABLE system_views.clients',
-      'GRANT SELECT ON TABLE system_views.credentials_cache_keys',
-      'GRANT MODIFY ON TABLE system_views.credentials_cache_keys',
+      ...['credentials', 'roles', 'network_permissions', 'permissions'].flatMap(cache =>
+        ['SELECT', 'MODIFY'].map(permission => `GRANT ${permission} ON TABLE system_views.${cache}_cache_keys`),
+      ),
     ])
     expect(grants.filter(cql => slot.test(cql))).toHaveLength(12)
     expect(all.join('\n')).not.toMatch(/SUPERUSER = true|ALL KEYSPACES|ALL ROLES|AUTHORIZE|[^D] PASSWORD/)
