@@ -8,6 +8,7 @@ import { type IssuerSettings, issuerSettings } from './identity/settings.ts'
 import type { RecipientKey } from './model/credential.ts'
 import type { Proof } from './model/exchange.ts'
 import type { Finding } from './model/finding.ts'
+import { SecretBytes } from './model/secret.ts'
 import { type Config, configFinding, type ReadConfig, readConfig } from './settings.ts'
 
 /** A readable configuration together with the contents of every file that it names. */
@@ -17,12 +18,12 @@ export interface LoadedConfig {
   readonly config: Config
   /** SHA-256 over the file and everything it names, hex. */
   readonly digest: string
-  readonly secrets: readonly Buffer[]
+  readonly secrets: readonly SecretBytes[]
   readonly issuers: readonly IssuerSettings[]
   /** Private keys of `assertion.key-files`, in order. */
   readonly assertionKeys: readonly KeyObject[]
   /** Of `cassandra.key-files`. */
-  readonly vaultKeys: readonly Buffer[]
+  readonly vaultKeys: readonly SecretBytes[]
   /** Who may ask `credentials.endpoint`. */
   readonly bearers: readonly Bearer[]
   /** Public key of each upstream with delivery jwe, by upstream name. */
@@ -62,7 +63,7 @@ export const loadConfig = async (file: string): Promise<LoadedConfig | readonly 
   const assertionKeys: KeyObject[] = []
   for (const path of read.config.assertion?.['key-files'] ?? [])
     assertionKeys.push(...(await files.signingKey(path, 'assertion.key-files')))
-  const vaultKeys: Buffer[] = []
+  const vaultKeys: SecretBytes[] = []
   for (const path of read.config.cassandra?.['key-files'] ?? []) vaultKeys.push(...(await files.symmetricKey(path, 'cassandra.key-files')))
   const bearers = await Promise.all((read.config.credentials?.endpoint?.bearers ?? []).map((bearer, i) => files.bearer(bearer, i)))
   const recipients = new Map<string, RecipientKey>()
@@ -117,8 +118,8 @@ class NamedFiles {
     this.#folder = folder
   }
 
-  secret(path: string, index: number): Promise<Buffer> {
-    return this.#secret(path, index, 'gateway.secret-files')
+  async secret(path: string, index: number): Promise<SecretBytes> {
+    return new SecretBytes(await this.#secret(path, index, 'gateway.secret-files'))
   }
 
   async bearer(
@@ -139,10 +140,10 @@ class NamedFiles {
   }
 
   /** 256 bits, in hex or base64. None where the file holds something else, which is then told without showing it. */
-  async symmetricKey(path: string, key: string): Promise<readonly Buffer[]> {
+  async symmetricKey(path: string, key: string): Promise<readonly SecretBytes[]> {
     const text = (await this.#bytes(path, key)).toString('latin1').trim()
     const bytes = Buffer.from(text, /^[0-9a-f]{64}$/i.test(text) ? 'hex' : 'base64')
-    if (bytes.length === 32) return [bytes]
+    if (bytes.length === 32) return [new SecretBytes(bytes)]
     if (text !== '') this.#wrong(key, 204, `${path} does not hold 32 random bytes in hex or base64: openssl rand -hex 32`)
     return []
   }

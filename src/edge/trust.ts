@@ -1,13 +1,13 @@
-import { timingSafeEqual } from 'node:crypto'
 import type { Origin, Proof } from '../model/exchange.ts'
 import { Refusal } from '../model/problem.ts'
+import type { SecretBytes } from '../model/secret.ts'
 import { canonicalIp, type Head, readAuthority } from './head.ts'
 import type { RouteTable } from './routes.ts'
 
 export interface GatewayTrust {
   readonly proof: Proof
   /** Every accepted secret, as bytes; empty only under `none-accept-direct-traffic`. */
-  readonly secrets: readonly Buffer[]
+  readonly secrets: readonly SecretBytes[]
 }
 
 /**
@@ -43,13 +43,13 @@ export const trust = (head: Head, id: string, peer: string | undefined, gateway:
   }
 }
 
-const prove = (values: readonly string[], secrets: readonly Buffer[]): Refusal | null => {
+const prove = (values: readonly string[], secrets: readonly SecretBytes[]): Refusal | null => {
   if (values.length === 0) return new Refusal('PST1101')
   if (values.length > 1) return new Refusal('PST1103', 'x-postern-gateway-proof')
   const given = Buffer.from(values[0] ?? '', 'latin1')
   let proved = false
   // Every member is compared, in constant time, so that timing tells neither which secret nor how much of it fitted.
-  for (const secret of secrets) if (secret.length === given.length && timingSafeEqual(secret, given)) proved = true
+  for (const secret of secrets) if (secret.equals(given)) proved = true
   return proved ? null : new Refusal('PST1102')
 }
 

@@ -8,7 +8,7 @@ import type { CredentialsSettings } from '../../src/credentials/settings.ts'
 import { systemClock } from '../../src/deps.ts'
 import type { CassandraSession } from '../../src/model/cassandra.ts'
 import type { Credential, CredentialProvider } from '../../src/model/credential.ts'
-import { Secret } from '../../src/model/secret.ts'
+import { Secret, SecretBytes } from '../../src/model/secret.ts'
 import { sharedCassandra, type Tenants, tenants } from '../support/cassandra.ts'
 
 const node = await sharedCassandra()
@@ -36,7 +36,7 @@ class Rotating {
     this.#waiting = waiting
   }
 
-  static async open(cluster: Tenants, roles: readonly string[], settled = settings, keys: readonly Buffer[] = []): Promise<Rotating> {
+  static async open(cluster: Tenants, roles: readonly string[], settled = settings, keys: readonly SecretBytes[] = []): Promise<Rotating> {
     const events: CredentialEvent[] = []
     const waiting = new Set<() => void>()
     const observe = (event: CredentialEvent): void => {
@@ -195,7 +195,7 @@ describe.skipIf(node === null)('rotation in a real Cassandra', () => {
   })
 
   it('is one for three sidecars that share a key, and a restart hands out what is current', async () => {
-    const keys = [randomBytes(32)]
+    const keys = [new SecretBytes(randomBytes(32))]
     const open = () => Rotating.open(cluster, ['acme_finance_rw'], settings, keys)
     const rw = cluster.name('acme_finance_rw')
     const sidecars = [await open(), await open(), await open()]

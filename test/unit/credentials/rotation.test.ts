@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { openCassandraProvider } from '../../../src/credentials/cassandra.ts'
 import type { CredentialEvent } from '../../../src/credentials/events.ts'
 import type { Credential, CredentialProvider } from '../../../src/model/credential.ts'
+import { SecretBytes } from '../../../src/model/secret.ts'
 import { FakeCluster, type FakeSession, fakeHash, type Mishap } from '../../support/fake-cassandra.ts'
 import { ManualClock, settled } from '../../support/manual-clock.ts'
 
@@ -30,7 +31,7 @@ const start = async (
   const provider = openCassandraProvider({
     settings,
     group: 'orders',
-    keys,
+    keys: keys.map(key => new SecretBytes(key)),
     connect: async () => session,
     observe: event => events.push(event),
     clock: cluster.clock,
