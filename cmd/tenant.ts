@@ -13,19 +13,23 @@ export interface Tenant {
 
 /** The tenant, or the exit code after saying why not: nothing is told of a policy that would not come into force. */
 export const tenantOf = (command: string, policies: Policies, name: string, io: Io): Tenant | number => {
-  const { composition, files, findings } = policies
+  const { composition, files } = policies
   const entry = composition?.entries.get(name)
   if (composition !== null && entry === undefined) {
     const known = [...composition.entries.keys()]
     const some = `${known.slice(0, 20).join(', ')}${known.length > 20 ? ', ...' : ''}`
-    io.err(plain(`postern ${command}: there is no tenant ${JSON.stringify(name)}. Known: ${some}.`).concat('\n'))
+    io.err(`${plain(`postern ${command}: there is no tenant ${JSON.stringify(name)}. Known: ${some}.`)}\n`)
     return exit.usage
   }
-  const own = new Set([entry?.onDisk.file, composition?.platform.file, ...(entry?.tested.files.map(test => test.file) ?? [])])
-  const isOwn = (file: string): boolean => composition === null || own.has(file) || file.split('/').at(-1)?.startsWith(`${name}.`) === true
-  const errors = findings.filter(({ severity, file }) => severity === 'error' && isOwn(file))
-  const bench = entry === undefined || composition === null ? null : filedBench(entry.onDisk, composition.platform, files)
-  if (errors.length === 0 && bench !== null && entry !== undefined) return { entry, bench }
+  const own = files.map(file => file.name).filter(file => file.slice(file.lastIndexOf('/') + 1).startsWith(`${name}.`))
+  const errors = versionErrors(policies, composition && new Set([composition.platform.file, ...own]), io)
+  const bench = entry && composition && filedBench(entry.onDisk, composition.platform, files)
+  return errors > 0 || !bench ? exit.findings : { entry, bench }
+}
+
+/** Prints the errors of these files, of all if null, and counts them. */
+export const versionErrors = ({ findings }: Policies, names: ReadonlySet<string> | null, io: Io): number => {
+  const errors = findings.filter(({ severity, file }) => severity === 'error' && (names === null || names.has(file)))
   for (const error of errors) io.err(`${plain(formatFinding(error))}\n`)
-  return exit.findings
+  return errors.length
 }

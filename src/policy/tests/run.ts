@@ -7,7 +7,7 @@ import type { Rule } from '../language/rule.ts'
 import { unsure, yes } from '../language/tri.ts'
 import { zoneClocks } from '../language/zone-clock.ts'
 import { nearestAllow, unmetOf } from '../tools/judged.ts'
-import { buildCaller, resolveCaller } from './caller.ts'
+import { buildCaller, resolveCaller, type TestRequest } from './caller.ts'
 import type { Expectation } from './case.ts'
 import type { TestFile } from './file.ts'
 import { type Outcome, width } from './grid.ts'
@@ -79,7 +79,18 @@ export const factsOf = (bench: Bench, test: Pick<TestFile, 'callers' | 'requests
     claims: bench.policy.document.claims,
     now: at,
   })
-  const { method, target, headers } = test.requests.get(request) ?? { method: 'GET', target: { path: '/', query: null }, headers: [] }
+  const asked = test.requests.get(request) ?? { method: 'GET', target: { path: '/', query: null }, headers: [] }
+  return requestFacts({ ...asked, host, clientIp }, identity, at, zones)
+}
+
+/** A request that never was: what no rule can read is made up. */
+export const requestFacts = (
+  asked: TestRequest & Pick<Facts['origin'], 'host' | 'clientIp'>,
+  identity: Facts['identity'],
+  now: number,
+  zones: ZoneClocks,
+): Facts => {
+  const { method, target, headers, host, clientIp } = asked
   const proved = {
     scheme: 'https',
     proof: 'shared-secret',
@@ -88,7 +99,7 @@ export const factsOf = (bench: Bench, test: Pick<TestFile, 'callers' | 'requests
     authorization: null,
     userAgent: '',
   } as const
-  return { origin: { id: 'test', method, target, headers, host, clientIp, ...proved }, identity, now: at, zones }
+  return { origin: { id: 'test', method, target, headers, host, clientIp, ...proved }, identity, now, zones }
 }
 
 /** The tenant's own rules that decided, in force or in the shadow: a platform rule of the same name is another rule. */

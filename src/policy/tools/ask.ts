@@ -59,7 +59,7 @@ const requestOf = (tests: readonly TestFile[], first: TestFile, asked: string): 
     return new Unanswerable([
       `there is no request ${JSON.stringify(asked)} in the tests. ${known(tests, 'requests')} Or write one: "GET /v1/invoices?page=1".`,
     ])
-  return read('request', JSON.stringify(asked), requestShape)
+  return typedRequest(asked)
 }
 
 const known = (tests: readonly TestFile[], what: 'callers' | 'requests'): string => {
@@ -67,6 +67,9 @@ const known = (tests: readonly TestFile[], what: 'callers' | 'requests'): string
   const some = names.slice(0, 20).join(', ')
   return names.length === 0 ? `Its test files define no ${what}.` : `Known: ${some}${names.length > 20 ? ', ...' : ''}.`
 }
+
+/** `METHOD /path[?query]` of a command line. */
+export const typedRequest = (text: string): TestRequest | Unanswerable => read('request', JSON.stringify(text), requestShape)
 
 /** A moment of a command line. */
 export const momentOf = (text: string): number | Unanswerable => read('--at', JSON.stringify(text), instant)

@@ -31,7 +31,7 @@ export interface Atom {
 
 /** One map of `who`, all of which must hold. */
 export interface Part {
-  /** The name that is defined so; `anyone` has no atoms but that of being there in person. */
+  /** The name that is defined so; `anyone` asks nothing. */
   readonly name: string
   readonly atoms: readonly Atom[]
   readonly held: Tri
@@ -62,7 +62,7 @@ class Reader {
     return this.#flat(names, new Set()).flatMap(({ name, index, part }) => {
       const isAgent = part !== null && 'agent' in part
       if (isAgent && counting === 'persons') return []
-      const inPerson: readonly Atom[] = !isAgent && counting === 'in-force' ? [this.#inPerson(name)] : []
+      const inPerson: readonly Atom[] = !isAgent && counting === 'in-force' ? this.#inPerson(name) : []
       const own = part === null ? [] : isAgent ? this.#agent(part, ['who', name, index]) : this.#person(part, ['who', name, index])
       const atoms = [...inPerson, ...own]
       return [{ name, atoms, held: atoms.reduce<Tri>((all, atom) => both(all, atom.held), yes) }]
@@ -81,11 +81,13 @@ class Reader {
     })
   }
 
-  #inPerson(name: string): Atom {
+  /** What keeps an agent from what is a person's. */
+  #inPerson(name: string): readonly Atom[] {
     const { agents } = this.#identity
-    const seen = agents.length === 0 ? 'in person' : `through agent ${agents.map(shown).join(' for ')}`
-    const wanted = 'in person: what a person may do passes to no agent'
-    return { asked: { of: 'in-person' }, held: agents.length === 0 ? yes : no, seen, wanted, path: ['who', name] }
+    if (agents.length === 0) return []
+    const seen = `through agent ${agents.map(shown).join(' for ')}`
+    const wanted = 'the person: what a person may do passes to no agent'
+    return [{ asked: { of: 'in-person' }, held: no, seen, wanted, path: ['who', name] }]
   }
 
   #person(part: Person, path: KeyPath): readonly Atom[] {

@@ -8,9 +8,11 @@ import type { Rule } from '../language/rule.ts'
 /** `GET HEAD /v1/invoices/{invoice}`, as a policy writes it. */
 export const lineText = (line: RouteLine): string => {
   const verbs = line.methods.length === methods.length ? 'ANY' : line.methods.join(' ')
-  const segments = line.segments.map(segment => ('literal' in segment ? segment.literal : `{${segment.variable}}`))
-  return `${verbs} /${[...segments, ...(line.rest ? ['**'] : [])].join('/')}`
+  return `${verbs} ${pathText(line)}`
 }
+
+export const pathText = ({ segments, rest }: RouteLine): string =>
+  `/${[...segments.map(segment => ('literal' in segment ? segment.literal : `{${segment.variable}}`)), ...(rest ? ['**'] : [])].join('/')}`
 
 /** Numbers of the `to` lines of a rule that cover a request. */
 export const linesFor = (rule: Rule, { method, target }: Pick<Origin, 'method' | 'target'>): readonly number[] =>
