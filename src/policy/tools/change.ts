@@ -55,7 +55,10 @@ export const smallestChange = (bench: FiledBench, facts: Facts): Change | null =
     unmet: [path.join('.')],
     remedies: [remedy],
   }))
-  const plans = plansFor(bench, recognised).map(({ steps }) => ({ steps: [...before, ...steps] }))
+  // Without a step: an allow below the one that decided and asks for a better sign-in.
+  const plans = plansFor(bench, recognised)
+    .map(({ steps }) => ({ steps: [...before, ...steps] }))
+    .filter(plan => sizeOf(plan) > 0)
   const found = plans.find(plan => allowsAfter(bench, facts, plan))
   const [first] = plans
   if (found === undefined) return first === undefined ? null : { ways: [first.steps.map(spelled)], proved: false }
@@ -91,11 +94,7 @@ const plansFor = (bench: FiledBench, facts: Facts): readonly Plan[] => {
   const plans = candidatesOf(bench.policy, 'allow', look)
     .filter(({ rule }) => !rule.shadow)
     .flatMap(one => productOf([...denies, { one, setting: own, holds: true }].filter(step => unmetIn(step).length > 0)))
-  // Without a step: an allow below the one that decided, and asks for a better sign-in.
-  return plans
-    .filter(plan => sizeOf(plan) > 0)
-    .sort((a, b) => sizeOf(a) - sizeOf(b))
-    .slice(0, mostPlans)
+  return plans.sort((a, b) => sizeOf(a) - sizeOf(b)).slice(0, mostPlans)
 }
 
 const sizeOf = ({ steps }: Plan): number => steps.reduce((sum, { remedies }) => sum + remedies.length, 0)

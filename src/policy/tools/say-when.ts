@@ -18,16 +18,16 @@ export const sayWhen = (when: When | null, side: Side): readonly string[] =>
 
 const sayHeader = (name: string, wanted: Expectation, side: Side): string => {
   if (wanted.kind === 'present')
-    return side === 'grant' ? `header ${name} is there and nowhere empty` : `one header ${name} at least is not empty`
+    return side === 'grant' ? `header ${name} is sent and never empty` : `one header ${name} at least is not empty`
   if (wanted.kind === 'absent')
-    return side === 'grant' ? `header ${name} is absent or empty` : `header ${name} is absent, or one of several is empty`
+    return side === 'grant' ? `header ${name} is not sent, or always empty` : `header ${name} is not sent, or empty at least once`
   const values = wanted.kind === 'one-of' ? anyOf(wanted.values) : ''
-  return side === 'grant' ? `header ${name} is there and always ${values}` : `one header ${name} at least is ${values}`
+  return side === 'grant' ? `header ${name} is sent and always ${values}` : `one header ${name} at least is ${values}`
 }
 
 const sayQuery = (name: string, wanted: Expectation, side: Side): string => {
   const parameter = `query parameter ${quoted(name)}`
-  if (wanted.kind === 'present' || wanted.kind === 'absent') return `${parameter} is ${wanted.kind === 'present' ? 'there' : 'absent'}`
+  if (wanted.kind === 'present' || wanted.kind === 'absent') return `${parameter} is ${wanted.kind === 'present' ? 'given' : 'not given'}`
   const values = wanted.kind === 'one-of' ? anyOf(wanted.values) : sayRange(wanted)
   return side === 'grant' ? `${parameter}, if given, is always ${values}` : `one ${parameter} at least is ${values}`
 }

@@ -72,8 +72,10 @@ export const sayRule = (rule: Rule, document: PolicyDocument): string => {
     ...(rule.from === null ? [] : [`from ${momentText(rule.from)} on`]),
     ...(rule.until === null ? [] : [`until just before ${momentText(rule.until)}`]),
   ]
-  const conditions = [...span, ...(clauses.length === 0 ? [] : [clauses.join(', and ')])].map(part => `, ${part}`).join('')
-  const what = `${rule.to.map(sayLine).join(', or ')}${conditions}.`
+  const conditions = [...span, ...(clauses.length === 0 ? [] : [clauses.join(', and ')])].join(', ')
+  // Without "each", a condition could be taken for one of the last route alone.
+  const each = conditions === '' ? '' : rule.to.length > 1 ? ', each ' : ', '
+  const what = `${rule.to.map(sayLine).join(', or ')}${each}${conditions}.`
   // "Anyone may not" could mean that some may.
   const main = rule.effect === 'allow' ? `${who}${except} may ${what}` : `It is refused to ${who}${except} to ${what}`
   return [
