@@ -42,12 +42,8 @@ const anyAgent: Agent = { agent: null, for: [], maxHops: null, issuer: null }
 
 /** What names of `who` ask of one caller, map by map, each asked of the engine's own tests. */
 export const partsOf = (names: readonly string[], document: PolicyDocument, identity: Identity, side: Side): readonly Part[] => {
-  const reader = new Reader(document, identity)
-  return reader.parts(names, side === 'grant' ? 'in-force' : 'both')
+  return new Reader(document, identity).parts(names, side === 'grant')
 }
-
-/** Which maps count: those for who acts (grant side), all (refuse side), or those of persons (behind an agent). */
-type Counting = 'in-force' | 'both' | 'persons'
 
 class Reader {
   readonly #document: PolicyDocument
@@ -58,14 +54,14 @@ class Reader {
     this.#identity = identity
   }
 
-  parts(names: readonly string[], counting: Counting): readonly Part[] {
-    return this.#flat(names, new Set()).flatMap(({ name, index, part }) => {
+  /** `acting`: what a person may do does not count for an agent. */
+  parts(names: readonly string[], acting: boolean): readonly Part[] {
+    return this.#flat(names, new Set()).map(({ name, index, part }) => {
       const isAgent = part !== null && 'agent' in part
-      if (isAgent && counting === 'persons') return []
-      const inPerson: readonly Atom[] = !isAgent && counting === 'in-force' ? this.#inPerson(name) : []
+      const inPerson: readonly Atom[] = !isAgent && acting ? this.#inPerson(name) : []
       const own = part === null ? [] : isAgent ? this.#agent(part, ['who', name, index]) : this.#person(part, ['who', name, index])
       const atoms = [...inPerson, ...own]
-      return [{ name, atoms, held: atoms.reduce<Tri>((all, atom) => both(all, atom.held), yes) }]
+      return { name, atoms, held: atoms.reduce<Tri>((all, atom) => both(all, atom.held), yes) }
     })
   }
 
@@ -131,7 +127,7 @@ class Reader {
       atoms.push(atom({ of: 'max-hops', most }, { maxHops: most }, `${agents.length} in the chain`, `at most ${most}`, 'max-hops'))
     if (issuers !== null) atoms.push(atom({ of: 'issuer', values: issuers }, { issuer: issuers }, shown(issuer), anyOf(issuers), 'issuer'))
     if (names.length > 0) {
-      const persons = this.parts(names, 'persons')
+      const persons = this.parts(names, false)
       const seen = persons.some(one => one.held === yes) ? 'a person who qualifies' : 'a person who does not qualify'
       atoms.push(atom({ of: 'for', names, persons }, { for: names }, seen, listed(names, 'or'), 'for'))
     }

@@ -55,10 +55,7 @@ export const smallestChange = (bench: FiledBench, facts: Facts): Change | null =
     unmet: [path.join('.')],
     remedies: [remedy],
   }))
-  // Without a step: an allow below the one that decided and asks for a better sign-in.
-  const plans = plansFor(bench, recognised)
-    .map(({ steps }) => ({ steps: [...before, ...steps] }))
-    .filter(plan => sizeOf(plan) > 0)
+  const plans = plansFor(bench, recognised).map(({ steps }) => ({ steps: [...before, ...steps] }))
   const found = plans.find(plan => allowsAfter(bench, facts, plan))
   const [first] = plans
   if (found === undefined) return first === undefined ? null : { ways: [first.steps.map(spelled)], proved: false }

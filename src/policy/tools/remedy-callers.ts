@@ -9,12 +9,7 @@ import { anyOf, listed, quoted } from './words.ts'
 
 /** Ways for the caller to be one of these: for each map, what is missing of it. */
 export const becoming = (parts: readonly Part[], document: PolicyDocument): readonly Alternative[] =>
-  parts
-    .flatMap(part => {
-      const unmet = part.atoms.filter(atom => atom.held !== yes)
-      return combined(unmet.map(atom => gained(atom, document)))
-    })
-    .sort((a, b) => a.length - b.length)
+  parts.flatMap(part => combined(part.atoms.filter(atom => atom.held !== yes).map(atom => gained(atom, document))))
 
 /** Ways for the caller to be none of these: of each map that holds, or cannot be told, one thing must end. */
 export const ceasing = (parts: readonly Part[], document: PolicyDocument): readonly Alternative[] =>

@@ -80,6 +80,14 @@ describe('postern explain', () => {
     })
   })
 
+  it('takes the caller of the test file that has the request', async () => {
+    const tests =
+      'postern: policy-test/v1\ntenant: acme\nnow: 2026-11-23T10:00:00Z\ncallers: { anna: { groups: [] } }\nrequests: { other: GET /v1/invoices }\n'
+    await writeFile(join(dir, 'acme.zz.policy-test.yaml'), tests)
+    expect((await run('explain', 'acme', 'anna', 'other')).out).toContain('acme: deny by default')
+    expect((await run('explain', 'acme', 'anna', 'list')).out).toContain('acme: allow by read-invoices')
+  })
+
   it("lists platform denies first, as the platform's", async () => {
     const { out } = await run('explain', 'acme', 'lea', 'delete')
     expect(out).toMatch(/\nplatform deny invoices-are-never-deleted matches, and decided {2}_platform\.policy\.yaml:10:11\n/)
@@ -96,6 +104,12 @@ describe('postern explain', () => {
       code: 1,
       err: expect.stringMatching(/^globex\.policy\.yaml:27:10 error P207/),
     })
+    await edit('acme.policy-test.yaml', 'admin:    GET', 'admin:    GOT')
+    expect(await run('explain', 'acme', 'anna', 'one')).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/^acme\.policy-test\.yaml:\d+:\d+ error P301/),
+    })
+    await edit('acme.policy-test.yaml', 'admin:    GOT', 'admin:    GET')
     await edit('_platform.policy.yaml', 'who: anyone', 'who: nobody')
     expect(await run('explain', 'acme', 'anna', 'one')).toMatchObject({ code: 1, err: expect.stringContaining('P207') })
   })

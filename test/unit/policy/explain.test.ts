@@ -2,12 +2,15 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import type { Facts } from '../../../src/model/decision.ts'
 import type { PolicyFile } from '../../../src/policy/compose.ts'
+import { Look } from '../../../src/policy/engine/conditions.ts'
 import { zoneClocks } from '../../../src/policy/language/zone-clock.ts'
 import { effectOf, reasonOf } from '../../../src/policy/tests/run.ts'
 import { type Asking, askedFacts, Unanswerable } from '../../../src/policy/tools/ask.ts'
 import type { FiledBench } from '../../../src/policy/tools/change.ts'
 import { type Explanation, explainFacts, filedBench } from '../../../src/policy/tools/explain.ts'
+import { nearestAllow } from '../../../src/policy/tools/judged.ts'
 import type { Matcher } from '../../../src/policy/tools/matchers.ts'
+import { combined } from '../../../src/policy/tools/remedy.ts'
 import { type Asked, allow, composed, deny, facts, file, platformFile, tenantFile } from './fixtures.ts'
 import { askedOf, chance, policyFile, policyOf } from './generate.ts'
 
@@ -416,10 +419,56 @@ const flips: readonly Flip[] = [
     'deny d: leave out the query parameter "q" + deny e: send no header x-a + allow r: come from 192.0.2.1',
     { ip: '192.0.2.1' },
   ],
+  [
+    'groups that the token left out',
+    { claims: { groups: 'list<string>? from /realm/groups' }, who: { w: { groups: 'g' } }, rules: [allow('r', { who: 'w' })] },
+    { claims: { hasgroups: true } },
+    'allow r: send a token whose groups can be read, with group "g"',
+    { claims: { realm: { groups: ['g'] } } },
+  ],
+  [
+    'an agent, of whose other keys nothing is said',
+    { who: { p: { subject: 'anna' }, w: { agent: 'bot', for: 'p', 'max-hops': 1 } }, rules: [allow('r', { who: 'w' })] },
+    {},
+    'allow r: act through agent "bot"',
+    { agents: ['bot'] },
+  ],
+  [
+    'a deny that follows a person through an agent',
+    {
+      claims: { groups: 'list<string>' },
+      who: { w: { groups: 'g' }, 'any-agent': { agent: 'any' } },
+      rules: [deny('d', { who: 'w' }), allow('r', { who: 'any-agent' })],
+    },
+    { agents: ['bot'], claims: { groups: ['g'] } },
+    'deny d: groups without "g"',
+    { agents: ['bot'], claims: { groups: [] } },
+  ],
+  [
+    'what is enforced, not what is tried',
+    { rules: [deny('d', { mode: 'shadow' }), allow('r', { when: { header: { 'x-a': 'present' } } })] },
+    {},
+    'allow r: send one header x-a',
+    { headers: ['x-a', '1'] },
+  ],
   ['the audience', { rules: [allow('r')] }, { audiences: ['other'] }, 'recognise: audience would have to be "api"', {}],
 ]
 
 const benchOf = (policy: object): FiledBench => opened([platformFile(), tenantFile('acme', policy)]).bench
+
+describe('of many ways', () => {
+  it('the shortest are kept', () => {
+    const one = (text: string) => ({ text, apply: null })
+    const long = Array.from({ length: 100 }, (_, i) => [one(`a${i}`), one('b')])
+    expect(combined([[...long, [one('short')]]])[0]).toEqual([one('short')])
+  })
+
+  it('the nearest allow is one in force', () => {
+    const trial = allow('trial', { mode: 'shadow', when: { header: { 'x-a': 'present' } } })
+    const { policy } = benchOf({ rules: [trial, allow('far', { when: { header: { 'x-a': 'present', 'x-b': 'present' } } })] })
+    expect(nearestAllow(policy, new Look(facts()))?.rule.name).toBe('far')
+  })
+})
 
 describe('the smallest change', () => {
   it.each(flips)('%s: is said, and with nothing else changed the request is allowed', (_, policy, before, says, then) => {
@@ -463,6 +512,16 @@ describe('the smallest change', () => {
 })
 
 const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31))
+
+describe('which rule decided', () => {
+  it('is the one of the platform where a rule of the tenant has its name', () => {
+    const { bench: one } = opened([platformFile({ rules: [deny('same')] }), tenantFile('acme', { rules: [deny('same')] })])
+    expect(explainFacts(one, facts()).rules.map(({ of, decided }) => [of, decided])).toEqual([
+      ['platform', true],
+      ['tenant', false],
+    ])
+  })
+})
 
 describe('over generated policies', () => {
   it(`what is explained is what is decided, and a rule that decided held (SEED=${seed})`, () => {
