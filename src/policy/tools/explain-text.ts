@@ -62,14 +62,14 @@ const verdict = ({ effect, held, decided, mode }: RuleReport): string => {
 const doubt = { deny: 'cannot be told, so it matches', allow: 'cannot be told, so it does not match' } as const
 
 const ruleLines = (rule: RuleReport): readonly string[] => {
-  const variables = Object.entries(rule.to.variables).map(([name, value]) => `${name} is ${quoted(value)}`)
+  const routes = rule.to.map(({ line, place, variables }) => {
+    const values = Object.entries(variables).map(([name, value]) => `${name} is ${quoted(value)}`)
+    return ['  true', 'to', [line, ...values].join(', '), spot(place)]
+  })
   return [
     `${rule.of === 'platform' ? 'platform ' : ''}${rule.effect} ${rule.name} ${verdict(rule)}  ${spot(rule.place)}`,
     `  why: ${rule.why}`,
-    ...columns([
-      ['  true', 'to', [rule.to.line, ...variables].join(', '), spot(rule.to.place)],
-      ...[...rule.matchers, ...rule.login].flatMap(matcherRows),
-    ]),
+    ...columns([...routes, ...[...rule.matchers, ...rule.login].flatMap(matcherRows)]),
   ]
 }
 

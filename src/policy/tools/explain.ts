@@ -9,7 +9,7 @@ import { type Candidate, candidatesOf } from './judged.ts'
 import { callerText, type Held, heldText, type Matcher, matcherOf, type Setting } from './matchers.ts'
 import { type Place, placesOf } from './places.ts'
 import { recognitionOf } from './recognition.ts'
-import { linesFor, lineText, variablesOf } from './route.ts'
+import { coveringLines, lineText } from './route.ts'
 import { momentText } from './words.ts'
 
 /** One line of `recognise`. */
@@ -29,8 +29,8 @@ export interface RuleReport {
   readonly why: string
   readonly mode: Rule['mode']
   readonly place: Place
-  /** The `to` line that fits, and what its variables are. */
-  readonly to: { readonly line: string; readonly place: Place; readonly variables: Readonly<Record<string, string>> }
+  /** The `to` lines that fit, and what their variables are. */
+  readonly to: readonly { readonly line: string; readonly place: Place; readonly variables: Readonly<Record<string, string>> }[]
   readonly held: Held
   readonly matchers: readonly Matcher[]
   readonly login: readonly Matcher[]
@@ -121,8 +121,6 @@ const rulesOf = (bench: FiledBench, decision: Decision, look: Look): readonly Ru
 const ruleReport = (of: RuleReport['of'], one: Candidate, setting: Setting, decided: boolean): RuleReport => {
   const { written } = one
   const { file, places, look } = setting
-  const [number = 0] = linesFor(written, look.facts.origin)
-  const line = written.to[number]
   return {
     of,
     effect: written.effect,
@@ -130,11 +128,11 @@ const ruleReport = (of: RuleReport['of'], one: Candidate, setting: Setting, deci
     why: written.why,
     mode: written.mode,
     place: { file, ...written.spot },
-    to: {
-      line: line === undefined ? '' : lineText(line),
+    to: coveringLines(written, look.facts.origin).map(({ number, line, variables }) => ({
+      line: lineText(line),
       place: places.rule(file, written.name, ['to', number]),
-      variables: Object.fromEntries(variablesOf(written, look.facts.origin)),
-    },
+      variables: Object.fromEntries(variables),
+    })),
     held: heldText(one.held),
     matchers: one.conditions.map(judged => matcherOf(written, judged, setting)),
     login: one.login.map(judged => matcherOf(written, judged, setting)),

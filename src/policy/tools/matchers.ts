@@ -9,7 +9,7 @@ import { no, type Side, type Tri, yes } from '../language/tri.ts'
 import { type Part, partsOf } from './callers.ts'
 import type { Judged } from './judged.ts'
 import type { KeyPath, Place, Places } from './places.ts'
-import { variablesOf } from './route.ts'
+import { coveringLines } from './route.ts'
 import { anyOf, expectationText, listed, momentText, quoted, rangesText, shown, windowText } from './words.ts'
 
 export type Held = 'true' | 'false' | 'error'
@@ -156,7 +156,7 @@ const checkText = (rule: Rule, { look, document }: Setting): Described => {
 
 const readsText = (reads: Check['reads'], rule: Rule, look: Look, document: PolicyDocument): readonly string[] => {
   const { origin, identity } = look.facts
-  const variables = new Map(variablesOf(rule, origin))
+  const lines = coveringLines(rule, origin)
   const claim = (name: string): string => {
     const declared = document.claims.get(name)
     const value = declared && claimReader(name, declared)(identity.claims)
@@ -167,7 +167,7 @@ const readsText = (reads: Check['reads'], rule: Rule, look: Look, document: Poli
   const facts = { method: origin.method, subject: identity.subject, scopes: identity.scopes }
   return [
     ...reads.claims.map(name => `claims.${name} is ${claim(name)}`),
-    ...reads.path.map(name => `path.${name} is ${shown(variables.get(name))}`),
+    ...reads.path.map(name => `path.${name} is ${several([...new Set(lines.map(line => line.variables.get(name)))])}`),
     ...reads.query.map(name => `query ${quoted(name)} is ${several(parameters(name))}`),
     ...reads.header.map(name => `header ${quoted(name)} is ${several(fieldValues(origin.headers, name))}`),
     ...reads.facts.map(name => `${name} is ${shown(facts[name])}`),

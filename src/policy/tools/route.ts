@@ -14,23 +14,26 @@ export const lineText = (line: RouteLine): string => {
 export const pathText = ({ segments, rest }: RouteLine): string =>
   `/${[...segments.map(segment => ('literal' in segment ? segment.literal : `{${segment.variable}}`)), ...(rest ? ['**'] : [])].join('/')}`
 
-/** Numbers of the `to` lines of a rule that cover a request. */
-export const linesFor = (rule: Rule, { method, target }: Pick<Origin, 'method' | 'target'>): readonly number[] =>
-  candidates(
-    routeIndex(
-      rule.to.map(line => [line]),
-      rule.effect === 'deny',
-    ),
-    method,
-    target.path,
-  )
+/** A `to` line that covers a request, and its path variables, each with its segment decoded once. */
+export interface Covering {
+  readonly number: number
+  readonly line: RouteLine
+  readonly variables: ReadonlyMap<string, string>
+}
 
-/** Path variables of the first line that covers the request, each with its segment decoded once. */
-export const variablesOf = (rule: Rule, origin: Pick<Origin, 'method' | 'target'>): readonly (readonly [string, string])[] => {
-  const [first] = linesFor(rule, origin)
-  const line = first === undefined ? undefined : rule.to[first]
-  const values = origin.target.path.slice(1).split('/')
-  return (line?.segments ?? []).flatMap((segment, i) =>
-    'variable' in segment ? [[segment.variable, decodeSegment(values[i] ?? '')] as const] : [],
+/** Every line of a rule that covers a request. */
+export const coveringLines = ({ to, effect }: Rule, { method, target }: Pick<Origin, 'method' | 'target'>): readonly Covering[] => {
+  const segments = target.path.slice(1).split('/')
+  const index = routeIndex(
+    to.map(line => [line]),
+    effect === 'deny',
   )
+  return candidates(index, method, target.path).flatMap(number => {
+    const line = to[number]
+    if (line === undefined) return []
+    const variables = line.segments.flatMap((segment, i) =>
+      'variable' in segment ? [[segment.variable, decodeSegment(segments[i] ?? '')] as const] : [],
+    )
+    return [{ number, line, variables: new Map(variables) }]
+  })
 }

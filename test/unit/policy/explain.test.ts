@@ -66,7 +66,7 @@ describe('explain, on the example of the specification', () => {
     const found = asked('carl', 'invoice')
     expect(brief(found)).toBe('deny by contractors-off-network')
     const off = rule(found, 'contractors-off-network')
-    expect([off, off.to, ...off.matchers, ...off.matchers.flatMap(one => one.parts)].map(at)).toEqual([
+    expect([off, ...off.to, ...off.matchers, ...off.matchers.flatMap(one => one.parts)].map(at)).toEqual([
       'acme.policy.yaml:32:11',
       'acme.policy.yaml:35:5',
       'acme.policy.yaml:34:5',
@@ -231,7 +231,7 @@ describe('positions', () => {
         seen.add(key)
       }
       for (const one of found.rules) expect(lines[one.place.line - 1]?.slice(one.place.column - 1)).toBe(one.name)
-      const covering = found.rules.map(one => lines[one.to.place.line - 1]?.slice(one.to.place.column - 1))
+      const covering = found.rules.flatMap(one => one.to.map(({ place }) => lines[place.line - 1]?.slice(place.column - 1)))
       expect(covering).toEqual(['GET /v1/{a}', 'to: GET /v1/{a}'])
     }
     expect([...seen].sort()).toEqual(
@@ -512,6 +512,17 @@ describe('the smallest change', () => {
 })
 
 const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31))
+
+describe('routes', () => {
+  it('every line of a rule that covers the request is shown, with its own variables, decoded', () => {
+    const one = benchOf({ rules: [allow('r', { to: ['GET /v1/{a}', 'PUT /v1/{b}', 'GET /{c}/x%20y', 'GET /v1/**'] })] })
+    expect(explainFacts(one, facts({ call: 'GET /v1/x%20y' })).rules[0]?.to.map(({ line, variables }) => [line, variables])).toEqual([
+      ['GET /v1/{a}', { a: 'x y' }],
+      ['GET /{c}/x%20y', { c: 'v1' }],
+      ['GET /v1/**', {}],
+    ])
+  })
+})
 
 describe('which rule decided', () => {
   it('is the one of the platform where a rule of the tenant has its name', () => {
