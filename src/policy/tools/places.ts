@@ -1,5 +1,6 @@
 import { entryOf } from '../../config/shape.ts'
 import { type Node, Source } from '../../config/source.ts'
+import { located } from '../language/scope.ts'
 import type { PolicyFile } from '../load/version.ts'
 
 /** Counts from 1; line 0: the file as a whole. */
@@ -22,40 +23,43 @@ export interface Places {
 }
 
 export const placesOf = (files: readonly PolicyFile[]): Places => {
-  const sources = new Map<string, Source>()
-  const sourceOf = (name: string): Source => {
-    const known = sources.get(name)
+  const opened = new Map<string, Opened>()
+  const open = (name: string): Opened => {
+    const known = opened.get(name)
     if (known !== undefined) return known
     const source = new Source(name, files.find(file => file.name === name)?.bytes ?? Buffer.alloc(0), 'P')
-    sources.set(name, source)
-    return source
+    const fresh = { source, rules: rulesOf(source.root) }
+    opened.set(name, fresh)
+    return fresh
   }
-  const place = (source: Source, from: Node | null, path: KeyPath): Place => {
-    const offset = from === null ? null : deepest(from, path)
-    return { file: source.file, ...(offset === null ? { line: 0, column: 0 } : source.position(offset)) }
+  const place = ({ source }: Opened, from: Node | null | undefined, path: KeyPath): Place => {
+    return { file: source.file, ...(from ? source.position(deepest(from, path)) : { line: 0, column: 0 }) }
   }
   return {
     key(file, path) {
-      const source = sourceOf(file)
-      return place(source, source.root, path)
+      const found = open(file)
+      return place(found, found.source.root, path)
     },
     rule(file, name, path) {
-      const source = sourceOf(file)
-      return place(source, ruleNode(source.root, name), path)
+      const found = open(file)
+      return place(found, found.rules.get(name), path)
     },
   }
 }
 
-const ruleNode = (root: Node | null, name: string): Node | null => {
-  const rules = root?.kind === 'map' ? entryOf(root, 'rules')?.value : undefined
-  const found = rules?.kind === 'list' ? rules.items.find(item => item.kind === 'map' && isNamed(item, name)) : undefined
-  return found ?? null
+interface Opened {
+  readonly source: Source
+  readonly rules: ReadonlyMap<string, Node>
 }
 
-const isNamed = (rule: Node & { readonly kind: 'map' }, name: string): boolean => {
-  const value = (entryOf(rule, 'allow') ?? entryOf(rule, 'deny'))?.value
-  return value?.kind === 'scalar' && value.value === name
+const rulesOf = (root: Node | null): ReadonlyMap<string, Node> => {
+  const rules = root?.kind === 'map' ? entryOf(root, 'rules')?.value : undefined
+  const nodes = rules?.kind === 'list' ? rules.items : []
+  return new Map(nodes.flatMap(node => located(effectOf(node)).map(({ text }) => [text, node] as const)))
 }
+
+const effectOf = (rule: Node): Node | undefined =>
+  rule.kind === 'map' ? (entryOf(rule, 'allow') ?? entryOf(rule, 'deny'))?.value : undefined
 
 /** The last key of the path that is written; a key that is left out stands where its map does. */
 const deepest = (from: Node, path: KeyPath): number => {
