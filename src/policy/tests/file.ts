@@ -34,6 +34,8 @@ export interface TestFile {
   readonly callers: ReadonlyMap<string, CallerKeys>
   readonly requests: ReadonlyMap<string, TestRequest>
   readonly expectations: readonly Expectation[]
+  /** Its clock; milliseconds since the epoch. */
+  readonly now: number
   /** Per cent of the tenant's rules that must decide an expectation; null: not said. */
   readonly coverage: number | null
 }
@@ -54,7 +56,10 @@ export const readTestFile = (file: PolicyFile, scope: TestScope): ReadTestFile =
   const { callers, requests, now, grid, cases } = value
   const cells = grid.map(cell => ({ ...cell, overrides: new Map(), at: now, by: null, role: null, hide: null }))
   const expectations = [...cells, ...cases.map(one => ({ ...one, at: one.at ?? now }))]
-  return { test: { file: file.name, callers, requests, expectations, coverage: value.require['rules-covered'] }, findings: source.findings }
+  return {
+    test: { file: file.name, callers, requests, expectations, now, coverage: value.require['rules-covered'] },
+    findings: source.findings,
+  }
 }
 
 const testShape = (scope: TestScope, lines: readonly string[], root: Node) => {
@@ -68,7 +73,7 @@ const testShape = (scope: TestScope, lines: readonly string[], root: Node) => {
     tenant: required(tenantShape(scope.tenant), `Write tenant: ${scope.tenant}.`),
     now: required(instant, 'Write the moment at which the tests run: now: 2026-11-23T10:00:00Z'),
     callers: optional<ReadonlyMap<string, CallerKeys>>(callerShape(scope.policy, names.callers), new Map(), 'Callers by name.'),
-    requests: optional<ReadonlyMap<string, TestRequest>>(named(request, nameProblem('test request')), new Map(), 'Requests by name.'),
+    requests: optional<ReadonlyMap<string, TestRequest>>(named(requestShape, nameProblem('test request')), new Map(), 'Requests by name.'),
     grid: optional(gridShape(lines, names), [], 'One expectation a cell.'),
     cases: optional<readonly Case[]>(list(caseShape(scope, names)), [], 'Single expectations.'),
     never: notBuilt('What no request may ever do.'),
@@ -123,7 +128,7 @@ const callWithHeader = record({
   ),
 })
 
-const request: Shape<TestRequest> = {
+export const requestShape: Shape<TestRequest> = {
   schema: { anyOf: [call.schema, callWithHeader.schema] },
   read(node, at) {
     if (node.kind !== 'map') {
