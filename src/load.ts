@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
+import type { DpopSettings } from './identity/dpop-settings.ts'
 import { type IssuerSettings, issuerSettings } from './identity/settings.ts'
 import type { Proof } from './model/exchange.ts'
 import type { Finding } from './model/finding.ts'
@@ -15,6 +16,9 @@ export interface LoadedConfig {
   readonly digest: string
   readonly secrets: readonly Buffer[]
   readonly issuers: readonly IssuerSettings[]
+  readonly dpop: DpopSettings
+  /** Absolute paths of the files with secrets, which change on their own. */
+  readonly secretFiles: readonly string[]
   /** PEM of each upstream's CA file, by upstream name. */
   readonly upstreamCa: ReadonlyMap<string, string>
 }
@@ -38,7 +42,11 @@ export const loadConfig = async (file: string): Promise<LoadedConfig | readonly 
   if (!('config' in read)) return read
   if (read.config === null) return read.source.findings
   const files = new NamedFiles(read, dirname(resolve(file)))
-  const secrets = await Promise.all(read.config.gateway['secret-files'].map((path, i) => files.secret(path, i)))
+  const { dpop } = read.config
+  const secrets = await Promise.all(
+    read.config.gateway['secret-files'].map((path, i) => files.secret(path, 'gateway.secret-files', `secret file ${i + 1}`)),
+  )
+  const nonceKey = dpop['nonce-key-file'] === null ? null : await files.secret(dpop['nonce-key-file'], 'dpop.nonce-key-file', 'the file')
   const issuers = await Promise.all(
     read.config.issuers.map(async entry =>
       issuerSettings(entry, entry['ca-file'] === null ? null : await files.pem(entry['ca-file'], 'issuers')),
@@ -50,7 +58,17 @@ export const loadConfig = async (file: string): Promise<LoadedConfig | readonly 
   if (!read.source.ok) return read.source.findings
   const digest = createHash('sha256').update(read.bytes)
   for (const part of files.contents) digest.update(part)
-  return { file, read, config: read.config, digest: digest.digest('hex'), secrets, issuers, upstreamCa }
+  return {
+    file,
+    read,
+    config: read.config,
+    digest: digest.digest('hex'),
+    secrets,
+    issuers,
+    dpop: { maxAge: dpop['max-age'], nonce: dpop.nonce, nonceKey },
+    secretFiles: files.secretFiles,
+    upstreamCa,
+  }
 }
 
 /** The proof in force: `none-accept-direct-traffic` stands alone, so one word tells all. */
@@ -59,6 +77,7 @@ export const proofOf = (config: Config): Proof =>
 
 class NamedFiles {
   readonly contents: Buffer[] = []
+  readonly secretFiles: string[] = []
   readonly #read: ReadConfig
   readonly #folder: string
 
@@ -67,20 +86,16 @@ class NamedFiles {
     this.#folder = folder
   }
 
-  async secret(path: string, index: number): Promise<Buffer> {
-    const key = `gateway.secret-files`
-    // What stands there may be the secret itself, pasted: it is not repeated.
-    const bytes = await this.#bytes(path, key, `secret file ${index + 1}`)
+  /** `shown` stands for the path in messages: what was written there may be the secret itself, pasted. */
+  async secret(path: string, key: string, shown: string): Promise<Buffer> {
+    this.secretFiles.push(resolve(this.#folder, path))
+    const bytes = await this.#bytes(path, key, shown)
     const secret = Buffer.from(bytes.toString('latin1').trim(), 'latin1')
     if (bytes.length > 0 && secret.length < minSecret)
-      this.#wrong(
-        key,
-        204,
-        `secret file ${index + 1} holds ${secret.length} bytes; at least ${minSecret} random ones are needed: openssl rand -hex 32`,
-      )
+      this.#wrong(key, 204, `${shown} holds ${secret.length} bytes; at least ${minSecret} random ones are needed: openssl rand -hex 32`)
     // A byte that cannot stand in a field value would make a proof that no gateway can send.
     if (secret.some(byte => byte < 0x21 || byte > 0x7e))
-      this.#wrong(key, 204, `secret file ${index + 1} holds bytes that cannot stand in a header. Write hex or base64.`)
+      this.#wrong(key, 204, `${shown} holds bytes that cannot stand in a header. Write hex or base64.`)
     return secret
   }
 

@@ -8,7 +8,7 @@ import type { Audit, ExchangeEntry } from './model/audit.ts'
 import type { Credential, Unavailable } from './model/credential.ts'
 import type { Decision, Denial, ZoneClocks } from './model/decision.ts'
 import type { Clock, Log } from './model/deps.ts'
-import type { Outgoing, Settled } from './model/exchange.ts'
+import type { Origin, Outgoing, Settled } from './model/exchange.ts'
 import type { Identity } from './model/identity.ts'
 import type { Permit } from './model/permit.ts'
 import { Refusal } from './model/problem.ts'
@@ -25,7 +25,9 @@ export interface Stages {
   readonly current: Current
   readonly inFlight: InFlight
   readonly zones: ZoneClocks
-  identify(authorization: string | null): Identity | Refusal | Promise<Identity | Refusal>
+  identify(authorization: string | null, origin: Origin): Identity | Refusal | Promise<Identity | Refusal>
+  /** What the reply gives a client that speaks DPoP for its next proof. */
+  nonce(authorization: string | null): string | null
   readonly audit: Audit
   meter(entry: ExchangeEntry): void
   credential(role: string): Credential | Unavailable
@@ -96,7 +98,7 @@ const decideAndSend = async (
   if (origin instanceof Refusal) return origin
   trail.origin = origin
 
-  const known = stages.identify(origin.authorization)
+  const known = stages.identify(origin.authorization, origin)
   const identity = known instanceof Promise ? await known : known
   if (identity instanceof Refusal) {
     trail.tenantOfHost = snapshot.policy.tenantOfHost(origin.host)
@@ -126,7 +128,7 @@ const decideAndSend = async (
   const result = await stages.hop(plan).send(permit, origin, fields, upload, incoming.gone)
   if (result instanceof Refusal) return result
   trail.answered(result.status)
-  return oblige(permit, result, origin)
+  return oblige(permit, result, origin, stages.nonce(origin.authorization))
 }
 
 /** The rule is worth telling the audit where one decided; other reasons only repeat the code. */
@@ -184,7 +186,7 @@ const runTunnel = async (
   if (result instanceof Refusal) return result
   if ('body' in result) {
     trail.answered(result.status)
-    return oblige(permit, result, origin)
+    return oblige(permit, result, origin, stages.nonce(origin.authorization))
   }
   trail.streamEnded(result)
   return null

@@ -90,8 +90,7 @@ export class Runtime {
       startedAt: deps.clock.now(),
       audit: () => audit.status(),
       credentials: () => parts.credentials.status(),
-      issuers: () => this.#identifier.status(),
-      tokenCache: () => this.#identifier.cache(),
+      identifier: this.#identifier,
       snapshot: () => this.#current.peek(),
       refused: () => this.#reloader.refused,
       inFlight: () => this.#inFlight.count,
@@ -147,6 +146,7 @@ export class Runtime {
       inFlight: this.#inFlight,
       zones: zoneClocks(),
       identify: this.#identifier.identify,
+      nonce: this.#identifier.nonce,
       audit,
       meter: entry => {
         meterExchange(metrics, entry)
@@ -185,7 +185,7 @@ export class Runtime {
 
   /** Makes what outlives snapshots follow the one now in force. */
   #apply(next: Snapshot): void {
-    this.#identifier.configure(next.loaded.issuers)
+    this.#identifier.configure(next.loaded.issuers, next.loaded.dpop)
     this.#parts.credentials.roles(next.policy.roles)
     // Until streams are decided again one by one, a change ends them all: the client reconnects and is judged by what now holds.
     this.#tunnels.closeAll('PST2105')
@@ -204,7 +204,7 @@ export class Runtime {
   #watch({ loaded }: Snapshot): Watching {
     const { config, file } = loaded
     const base = dirname(resolve(file))
-    const files = [resolve(file), ...config.gateway['secret-files'].map(path => resolve(base, path))]
+    const files = [resolve(file), ...loaded.secretFiles]
     const changed = (): void => {
       this.#reloader
         .reload({ by: 'change', withoutTests: false, why: '' })

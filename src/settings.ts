@@ -19,6 +19,7 @@ import { Source } from './config/source.ts'
 import { path } from './config/values.ts'
 import { credentialsShape } from './credentials/settings.ts'
 import { gatewayShape, limitsShape, listenShape, routeShape } from './edge/settings.ts'
+import { dpopShape } from './identity/dpop-settings.ts'
 import { issuersShape } from './identity/settings.ts'
 import type { Finding } from './model/finding.ts'
 import { auditSettings } from './record/settings.ts'
@@ -40,6 +41,7 @@ export const configShape = record({
   listen: required(listenShape, 'Where Postern listens.'),
   gateway: required(gatewayShape, 'How the gateway is known.'),
   issuers: required(issuersShape, 'OpenID providers whose tokens are accepted.'),
+  dpop: optional(dpopShape, allDefaults(dpopShape), 'Proofs of possession (RFC 9449): always checked for a token that is bound to a key.'),
   upstreams: required(named(upstreamShape, upstreamName, { max: 256 }), 'Backends by name.'),
   routes: required(list(routeShape, { min: 1, max: 1000 }), 'Which backend answers for which host and path.'),
   policies: optional(policiesShape, allDefaults(policiesShape), 'Where the policies are.'),
@@ -84,6 +86,14 @@ const crossCheck = (config: Config, source: Source, provenance: Provenance): voi
       202,
       'shared-secret needs secret-files: [path]. Write at least one file with 32 random bytes or more.',
     )
+  if (config.gateway['caller-certificate'] === 'header' && config.gateway.proof.includes('none-accept-direct-traffic'))
+    source.error(
+      at('gateway.caller-certificate'),
+      204,
+      'without proof of the gateway anyone could write x-postern-client-cert. Remove caller-certificate, or write proof: [shared-secret].',
+    )
+  if (config.dpop['nonce-key-file'] !== null && !config.dpop.nonce)
+    source.error(at('dpop.nonce-key-file'), 204, 'a key without nonces does nothing. Write nonce: true beside it, or remove it.')
   for (const [name, upstream] of config.upstreams)
     if (upstream.delivery === 'header' && !upstream.url.local)
       source.error(

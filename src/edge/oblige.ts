@@ -16,9 +16,9 @@ const hopByHop = new Set([
 
 /**
  * Turns what the backend answered into what the client may see: hop-by-hop fields (RFC 9110 section 7.6.1) and every `x-postern-*` go,
- * the ids come. The permit is asked for because a reply without a decision must not exist.
+ * the ids and the nonce of DPoP come. The permit is asked for because a reply without a decision must not exist.
  */
-export const oblige = (_permit: Permit, answer: Answer, origin: Origin): Outgoing | Refusal => {
+export const oblige = (_permit: Permit, answer: Answer, origin: Origin, dpopNonce: string | null): Outgoing | Refusal => {
   const headers: string[] = []
   const nominated: string[] = []
   for (let i = 0; i < answer.headers.length; i += 2) {
@@ -27,6 +27,8 @@ export const oblige = (_permit: Permit, answer: Answer, origin: Origin): Outgoin
     if (name === 'connection') for (const token of value.toLowerCase().split(',')) nominated.push(token.trim())
     // undici has undone the chunks; any other coding would reach the client unnamed and unreadable.
     if (name === 'transfer-encoding' && value.toLowerCase() !== 'chunked') return new Refusal('PST5002', 'transfer-encoding')
+    // Proofs are made for Postern: a nonce of the backend's would make the next one wrong.
+    if (name === 'dpop-nonce') continue
     if (hopByHop.has(name) || /^x[-_.]postern[-_.]/.test(name)) continue
     if (name === 'content-length' && answer.status === 204) continue
     headers.push(name, value)
@@ -34,6 +36,7 @@ export const oblige = (_permit: Permit, answer: Answer, origin: Origin): Outgoin
   const kept = nominated.some(name => name !== 'close' && name !== 'keep-alive') ? withoutNominated(headers, nominated) : headers
   kept.push('x-postern-request-id', origin.id)
   if (origin.gatewayRequestId !== null) kept.push('x-postern-gateway-request-id', origin.gatewayRequestId)
+  if (dpopNonce !== null) kept.push('dpop-nonce', dpopNonce)
   return new Outgoing(answer.status, kept, answer.body, false)
 }
 

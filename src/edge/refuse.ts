@@ -27,6 +27,7 @@ export const refuse = (refusal: Refusal, requestId: string, gatewayRequestId: st
   const headers = ['content-type', 'application/problem+json', 'cache-control', 'no-store', 'x-postern-request-id', requestId]
   if (gatewayRequestId !== null) headers.push('x-postern-gateway-request-id', gatewayRequestId)
   if (status === 401) headers.push('www-authenticate', challenge(refusal))
+  if (refusal.dpop !== null && refusal.dpop.nonce !== null) headers.push('dpop-nonce', refusal.dpop.nonce)
   if (status === 405) headers.push('allow', 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS')
   const wait = refusal.retryAfter || (status === 503 ? 1 : 0)
   if (wait > 0) headers.push('retry-after', String(Math.ceil(wait)))
@@ -36,8 +37,13 @@ export const refuse = (refusal: Refusal, requestId: string, gatewayRequestId: st
 /** RFC 6750 section 3: no error code where no token came; otherwise `invalid_token` and no description, which would help only an attacker. */
 const challenge = (refusal: Refusal): string => {
   if (refusal.challenge !== null) return stepUp(refusal.challenge)
+  if (refusal.dpop !== null) return `DPoP error="${dpopError(refusal)}", algs="${refusal.dpop.algorithms}"`
   return refusal.code === 'PST3001' || refusal.code === 'PST3014' ? 'Bearer' : 'Bearer error="invalid_token"'
 }
+
+/** RFC 9449 sections 7.1 and 9: the client must know whether its token, its proof or only the nonce is to be replaced. */
+const dpopError = ({ code }: Refusal): string =>
+  code === 'PST3015' || code === 'PST3016' ? 'invalid_dpop_proof' : code === 'PST3017' ? 'use_dpop_nonce' : 'invalid_token'
 
 /** RFC 9470 section 3. The reader of policies admits nothing that could end the quoted string. */
 const stepUp = ({ acrValues, maxAge }: LoginChallenge): string =>

@@ -29,6 +29,10 @@ export interface Bounds {
   readonly failureEntries: number
   readonly failureBytes: number
   readonly failureFor: number
+  /** DPoP proofs remembered: so many requests in the time that a proof is good for. */
+  readonly proofs: number
+  /** Half of the time for which a nonce is surely good. */
+  readonly nonceSpan: number
 }
 
 export const defaultBounds: Bounds = Object.freeze({
@@ -49,4 +53,6 @@ export const defaultBounds: Bounds = Object.freeze({
   failureEntries: 1_000,
   failureBytes: 4 * 1024 * 1024,
   failureFor: 5_000,
+  proofs: 400_000,
+  nonceSpan: 120_000,
 })

@@ -1,11 +1,14 @@
 import type { Identity } from '../model/identity.ts'
 import { Refusal } from '../model/problem.ts'
+import { type Binding, bindingOf } from './binding.ts'
 import { isObject, type JsonObject } from './json.ts'
 import type { IssuerSettings, TokenType } from './settings.ts'
 
 /** A caller, and the span of the wall clock in which the token may be used again; milliseconds, tolerance included. */
 export interface Accepted {
   readonly identity: Identity
+  /** What must be proved on every request that shows the token; null: nothing. */
+  readonly binding: Binding | null
   readonly notBefore: number
   readonly notAfter: number
 }
@@ -31,8 +34,7 @@ const notForAccess = (payload: JsonObject, type: TokenType): Refusal | null => {
     for (const mark of ['nonce', 'at_hash', 'c_hash']) if (Object.hasOwn(payload, mark)) return new Refusal('PST3010', mark)
     if (Object.hasOwn(payload, 'token_use') && payload['token_use'] !== 'access') return new Refusal('PST3010', 'token_use')
   }
-  // A bound token is never a bearer token: whoever shows it without its proof may have stolen it (RFC 7800, RFC 9449, RFC 8705).
-  return Object.hasOwn(payload, 'cnf') ? new Refusal('PST3012', 'cnf') : null
+  return null
 }
 
 const read = (payload: JsonObject, settings: IssuerSettings, now: number): Accepted | Refusal => {
@@ -46,6 +48,8 @@ const read = (payload: JsonObject, settings: IssuerSettings, now: number): Accep
   if (!agents) return new Refusal('PST3011', 'act')
   const scopes = scopesOf(payload)
   if (scopes instanceof Refusal) return scopes
+  const binding = bindingOf(payload)
+  if (binding instanceof Refusal) return binding
   const odd = malformedSignIn(payload)
   if (odd !== null) return new Refusal('PST3011', odd)
 
@@ -58,7 +62,7 @@ const read = (payload: JsonObject, settings: IssuerSettings, now: number): Accep
   if (!audiences.some(audience => settings.audiences.includes(audience))) return new Refusal('PST3009', 'aud')
 
   const identity: Identity = { issuer: settings.issuer, subject, audiences, scopes, agents, claims: payload, expiresAt: time.exp }
-  return { identity: Object.freeze(identity), notBefore, notAfter }
+  return { identity: Object.freeze(identity), binding, notBefore, notAfter }
 }
 
 /** Text that can be shown and sent on: no controls (log injection, CVE-2025-25294) and no lone surrogates, which have no UTF-8. */

@@ -3,10 +3,13 @@ import type { Identity } from '../model/identity.ts'
 import { Refusal } from '../model/problem.ts'
 import { type Bounds, defaultBounds } from './bounds.ts'
 import { TokenCache } from './cache.ts'
+import type { Accepted } from './claims.ts'
+import { type DpopSettings, defaultDpop } from './dpop-settings.ts'
 import type { VerificationKey } from './jwk.ts'
 import { type Found, KeyRing } from './keyring.ts'
+import { Possession, type Shown } from './possession.ts'
 import type { IssuerSettings } from './settings.ts'
-import { bearerToken, type Jws, parseToken } from './token.ts'
+import { type Jws, parseJws, speaksDpop, tokenShown } from './token.ts'
 import { acceptHeader, type Header, printable, verifyToken } from './verify.ts'
 
 export interface IssuerStatus {
@@ -20,12 +23,16 @@ export interface IssuerStatus {
 
 export interface Identifier {
   /** Keeps what did not change: an issuer with the same digest keeps its verified tokens, one with the same origin its keys. */
-  configure(issuers: readonly IssuerSettings[]): void
+  configure(issuers: readonly IssuerSettings[], dpop?: DpopSettings): void
   /** Who is calling. Synchronous unless keys must be fetched first; never throws, never rejects. */
-  identify(authorization: string | null): Identity | Refusal | Promise<Identity | Refusal>
+  identify(authorization: string | null, shown?: Shown): Identity | Refusal | Promise<Identity | Refusal>
+  /** What the reply to a client that speaks DPoP gives it for its next proof; null for everybody else, and where none is asked for. */
+  nonce(authorization: string | null): string | null
   status(): readonly IssuerStatus[]
   /** Size of the cache of verified tokens. */
   cache(): { readonly entries: number; readonly bytes: number }
+  /** DPoP proofs remembered. */
+  proofs(): number
   close(): void
 }
 
@@ -48,23 +55,30 @@ interface Known {
   /** On the monotonic clock. */
   readonly until: number
 }
-interface Verified extends Known {
-  readonly identity: Identity
-  readonly notBefore: number
-  readonly notAfter: number
-}
+type Verified = Known & Accepted
 interface Failed extends Known {
   readonly refusal: Refusal
 }
+
+/** A request that proves nothing beside its token. */
+const nothingShown: Shown = Object.freeze({
+  method: 'GET',
+  target: { path: '/', query: null },
+  publicUrl: null,
+  dpop: null,
+  clientCertificate: null,
+})
 
 /** The calls of this module, as plain functions: they may be handed on without their object. */
 export const createIdentifier = (deps: Deps, observe: Observer, bounds: Bounds = defaultBounds): Identifier => {
   const tokens = new Tokens(deps, observe, bounds)
   return {
-    configure: issuers => tokens.configure(issuers),
-    identify: authorization => tokens.identify(authorization),
+    configure: (issuers, dpop) => tokens.configure(issuers, dpop),
+    identify: (authorization, shown) => tokens.identify(authorization, shown),
+    nonce: authorization => tokens.nonce(authorization),
     status: () => tokens.status(),
     cache: () => tokens.cache(),
+    proofs: () => tokens.proofs(),
     close: () => tokens.close(),
   }
 }
@@ -75,6 +89,7 @@ class Tokens implements Identifier {
   readonly #bounds: Bounds
   readonly #verified: TokenCache<Verified>
   readonly #failed: TokenCache<Failed>
+  readonly #possession: Possession
   #issuers: ReadonlyMap<string, Issuer> = new Map()
   #closed = false
 
@@ -84,9 +99,11 @@ class Tokens implements Identifier {
     this.#bounds = bounds
     this.#verified = new TokenCache(bounds.cacheEntries, bounds.cacheBytes)
     this.#failed = new TokenCache(bounds.failureEntries, bounds.failureBytes)
+    this.#possession = new Possession(deps.clock, deps.random, bounds, defaultDpop)
   }
 
-  configure(issuers: readonly IssuerSettings[]): void {
+  configure(issuers: readonly IssuerSettings[], dpop: DpopSettings = defaultDpop): void {
+    this.#possession.configure(dpop)
     const next = new Map(issuers.map(settings => [settings.issuer, this.#successor(settings)]))
     const rings = new Set([...next.values()].map(issuer => issuer.ring))
     for (const old of this.#issuers.values()) {
@@ -99,21 +116,31 @@ class Tokens implements Identifier {
     this.#failed.sweep(this.#usable)
   }
 
-  identify(authorization: string | null): Identity | Refusal | Promise<Identity | Refusal> {
+  identify(authorization: string | null, shown: Shown = nothingShown): Identity | Refusal | Promise<Identity | Refusal> {
     try {
       if (authorization === null) return new Refusal('PST3001')
-      const token = bearerToken(authorization)
+      const token = tokenShown(authorization)
       if (token instanceof Refusal) return token
       const known = this.#verified.get(token)
       if (known !== undefined) {
         const now = this.#deps.clock.now()
-        if (this.#usable(known) && now < known.notAfter && now >= known.notBefore) return known.identity
+        if (this.#usable(known) && now < known.notAfter && now >= known.notBefore) return this.#admit(known, authorization, token, shown)
         this.#verified.delete(token)
       }
-      return this.#validate(token)
+      const found = this.#validate(token)
+      if (!(found instanceof Promise)) return this.#admit(found, authorization, token, shown)
+      return found.then(later => this.#admit(later, authorization, token, shown)).catch((error: unknown) => this.#fault(error))
     } catch (error) {
       return this.#fault(error)
     }
+  }
+
+  nonce(authorization: string | null): string | null {
+    return authorization !== null && speaksDpop(authorization) ? this.#possession.nonce() : null
+  }
+
+  proofs(): number {
+    return this.#possession.proofs
   }
 
   cache(): { readonly entries: number; readonly bytes: number } {
@@ -139,11 +166,22 @@ class Tokens implements Identifier {
 
   readonly #usable = (entry: Known): boolean => entry.key.live && entry.issuer.live && this.#deps.clock.monotonic() < entry.until
 
-  #validate(token: string): Identity | Refusal | Promise<Identity | Refusal> {
+  /** The last step, for a known token too: a bound token is worth nothing without its proof on this very request (contract 6). */
+  #admit(found: Verified | Refusal, authorization: string, token: string, shown: Shown): Identity | Refusal {
+    const dpop = speaksDpop(authorization)
+    if (found instanceof Refusal) return dpop ? this.#possession.challenged(found) : found
+    const { binding, identity, issuer } = found
+    if (binding === null && !dpop) return identity
+    const refusal = this.#possession.refusal({ token, binding, dpop, tolerance: issuer.settings.clockTolerance }, shown)
+    if (refusal === null) return identity
+    return dpop ? this.#possession.challenged(refusal) : refusal
+  }
+
+  #validate(token: string): Verified | Refusal | Promise<Verified | Refusal> {
     if (this.#closed) return new Refusal('PST3101', 'closed', 1)
     const failure = this.#failed.get(token)
     if (failure !== undefined && this.#usable(failure)) return failure.refusal
-    const jws = parseToken(token)
+    const jws = parseJws(token)
     if (jws instanceof Refusal) return this.#seen(jws)
     const issuer = this.#issuerOf(jws)
     if (issuer instanceof Refusal) return this.#seen(issuer)
@@ -153,7 +191,7 @@ class Tokens implements Identifier {
     const found = issuer.ring.find(jws.kid, header.alg)
     if (!(found instanceof Promise)) return finish(found)
     // While it waited, a reload may have changed what its issuer demands.
-    return found.then(later => (issuer.live ? finish(later) : this.#validate(token))).catch((error: unknown) => this.#fault(error))
+    return found.then(later => (issuer.live ? finish(later) : this.#validate(token)))
   }
 
   /** Unverified: it chooses whose keys to try, and those must then verify the whole token. */
@@ -163,20 +201,21 @@ class Tokens implements Identifier {
     return this.#issuers.get(iss) ?? new Refusal('PST3003', printable(iss))
   }
 
-  #verify(token: string, jws: Jws, header: Header, issuer: Issuer, key: VerificationKey): Identity | Refusal {
+  #verify(token: string, jws: Jws, header: Header, issuer: Issuer, key: VerificationKey): Verified | Refusal {
     const { clock } = this.#deps
     const result = verifyToken(jws, header, issuer.settings, key, clock.now())
     const until = clock.monotonic() + (result instanceof Refusal ? this.#bounds.failureFor : this.#bounds.verifyAgainAfter)
     if (!(result instanceof Refusal)) {
-      this.#verified.set(token, { key, issuer, until, ...result })
-      return result.identity
+      const verified = { key, issuer, until, ...result }
+      this.#verified.set(token, verified)
+      return verified
     }
     // A token that is only early will be good in a moment.
     if (result.code !== 'PST3008') this.#failed.set(token, { key, issuer, until, refusal: result })
     return result
   }
 
-  #seen(result: Identity | Refusal, issuer?: Issuer): Identity | Refusal {
+  #seen(result: Verified | Refusal, issuer?: Issuer): Verified | Refusal {
     this.#observe.validated(issuer?.settings.issuer ?? '', result instanceof Refusal ? result.row.reason : 'ok')
     return result
   }

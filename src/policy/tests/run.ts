@@ -78,7 +78,10 @@ const factsOf = (bench: Bench, test: TestFile, { caller, request, overrides, at 
     proof: 'shared-secret',
     gatewayRequestId: null,
     route: null,
+    publicUrl: null,
     authorization: null,
+    dpop: null,
+    clientCertificate: null,
     userAgent: '',
   } as const
   return { origin: { id: 'test', method, target, headers, host, clientIp, ...proved }, identity, now: at, zones }
