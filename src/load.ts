@@ -1,10 +1,12 @@
-import { createHash } from 'node:crypto'
+import { createHash, createPrivateKey } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import type { DpopSettings } from './identity/dpop-settings.ts'
+import type { ClientSecret, IntrospectionEntry } from './identity/introspection-settings.ts'
 import { type IssuerSettings, issuerSettings } from './identity/settings.ts'
 import type { Proof } from './model/exchange.ts'
 import type { Finding } from './model/finding.ts'
+import { Secret } from './model/secret.ts'
 import { type Config, configFinding, type ReadConfig, readConfig } from './settings.ts'
 
 /** A readable configuration together with the contents of every file that it names. */
@@ -46,10 +48,15 @@ export const loadConfig = async (file: string): Promise<LoadedConfig | readonly 
   const secrets = await Promise.all(
     read.config.gateway['secret-files'].map((path, i) => files.secret(path, 'gateway.secret-files', `secret file ${i + 1}`)),
   )
-  const nonceKey = dpop['nonce-key-file'] === null ? null : await files.secret(dpop['nonce-key-file'], 'dpop.nonce-key-file', 'the file')
+  const nonceKey =
+    dpop['nonce-key-file'] === null ? null : await files.secret(dpop['nonce-key-file'], 'dpop.nonce-key-file', 'the key of the nonces')
   const issuers = await Promise.all(
     read.config.issuers.map(async entry =>
-      issuerSettings(entry, entry['ca-file'] === null ? null : await files.pem(entry['ca-file'], 'issuers')),
+      issuerSettings(
+        entry,
+        entry['ca-file'] === null ? null : await files.pem(entry['ca-file'], 'issuers'),
+        entry.introspection === null ? null : await files.client(entry.introspection),
+      ),
     ),
   )
   const upstreamCa = new Map<string, string>()
@@ -99,6 +106,25 @@ class NamedFiles {
     return secret
   }
 
+  /** What the introspecting client shows of itself. */
+  async client(entry: IntrospectionEntry): Promise<ClientSecret> {
+    const { 'client-secret-file': secret, 'private-key-file': key } = entry
+    const path = secret ?? key ?? ''
+    this.secretFiles.push(resolve(this.#folder, path))
+    const shown = `the ${secret === null ? 'private key' : 'client secret'} of ${entry['client-id']}`
+    const text = (await this.#bytes(path, 'issuers', shown)).toString('utf8').trim()
+    const fit = secret === null ? isSigningKey(text) : /^[\x21-\x7e]+$/.test(text)
+    if (text !== '' && !fit)
+      this.#wrong(
+        'issuers',
+        204,
+        secret === null
+          ? `${shown} is no RSA key of 2048 bits, P-256 or Ed25519 key in PKCS #8 PEM.`
+          : `${shown} must be one line of printable characters.`,
+      )
+    return { secret: new Secret(text), digest: createHash('sha256').update(text).digest('hex') }
+  }
+
   async pem(path: string, key: string): Promise<string> {
     const text = (await this.#bytes(path, key)).toString('latin1')
     if (text !== '' && !text.includes('-----BEGIN CERTIFICATE-----')) this.#wrong(key, 204, `${path} holds no PEM certificate.`)
@@ -120,6 +146,17 @@ class NamedFiles {
 
   #wrong(key: string, number: number, message: string): void {
     this.#read.source.error(this.#read.provenance.get(key) ?? 0, number, message)
+  }
+}
+
+const isSigningKey = (pem: string): boolean => {
+  try {
+    const { asymmetricKeyType: type, asymmetricKeyDetails: of } = createPrivateKey({ key: pem, format: 'pem' })
+    const strong =
+      type === 'ed25519' || (type === 'ec' && of?.namedCurve === 'prime256v1') || (type === 'rsa' && (of?.modulusLength ?? 0) >= 2048)
+    return strong && pem.startsWith('-----BEGIN PRIVATE KEY-----')
+  } catch {
+    return false
   }
 }
 

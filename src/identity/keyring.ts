@@ -3,7 +3,7 @@ import { Refusal } from '../model/problem.ts'
 import type { AlgorithmName } from './algorithms.ts'
 import type { Bounds } from './bounds.ts'
 import { Bucket } from './bucket.ts'
-import { discoverJwksUri, fetchJwks, type KeyOrigin } from './discovery.ts'
+import { discoverAddress, fetchJwks, type KeyOrigin } from './discovery.ts'
 import type { VerificationKey } from './jwk.ts'
 import { KeySet, readJwks } from './jwks.ts'
 
@@ -127,7 +127,7 @@ export class KeyRing {
       timeout: Math.max(1, began + this.#bounds.fetchDeadline - clock.monotonic()),
       maxBytes: this.#bounds.documentBytes,
     })
-    this.#jwksUri ??= await discoverJwksUri(this.#origin, fetch, call())
+    this.#jwksUri ??= await discoverAddress('jwks_uri', this.#origin, fetch, call())
     const body = await fetchJwks(this.#origin, this.#jwksUri, fetch, call())
     if (this.#closed || (this.#keys !== null && this.#body?.equals(body))) return
     const { keys, skipped } = await readJwks(body, this.#bounds.documentKeys)

@@ -9,8 +9,8 @@ import type { DpopSettings } from './dpop-settings.ts'
 import { Nonces } from './nonces.ts'
 import { Replays } from './replay.ts'
 
-/** What of a request can prove that its sender holds the keys of its token. */
-export type Shown = Pick<Origin, 'method' | 'target' | 'publicUrl' | 'dpop' | 'clientCertificate'>
+/** What of a request says whose token it carries, and proves that its sender holds the keys of that token. */
+export type Shown = Pick<Origin, 'method' | 'host' | 'target' | 'publicUrl' | 'dpop' | 'clientCertificate'>
 
 /** A bound token as it was shown. */
 export interface Claimed {

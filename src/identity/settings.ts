@@ -17,6 +17,13 @@ import {
 } from '../config/shape.ts'
 import { duration, isLoopback, path } from '../config/values.ts'
 import { type AlgorithmName, algorithmNames } from './algorithms.ts'
+import {
+  type ClientSecret,
+  type IntrospectionEntry,
+  type IntrospectionSettings,
+  introspectionSettings,
+  introspectionShape,
+} from './introspection-settings.ts'
 
 /** What a token's `typ` header may say. `absent` stands for a token without the header. */
 export type TokenType = 'at+jwt' | 'JWT' | 'absent'
@@ -35,6 +42,8 @@ export interface IssuerSettings {
   /** PEM certificates to trust for this provider instead of the public ones. */
   readonly ca: string | null
   readonly allowHttpLoopback: boolean
+  /** How the provider is asked about tokens; null: it is not. */
+  readonly introspection: IntrospectionSettings | null
   /** Of all of the above: two settings with one digest judge every token alike. */
   readonly digest: string
 }
@@ -83,6 +92,11 @@ const fields = {
   'clock-tolerance': optional(duration('0s', '300s'), 30_000, 'How far clocks may differ when exp, nbf and iat are checked.'),
   'max-lifetime': optional(duration('1m', '24h'), 86_400_000, 'Longest time from iat to exp.'),
   'ca-file': optional(path('a PEM file'), null, 'Certificates to trust for this provider instead of the public ones.'),
+  introspection: optional<IntrospectionEntry | null>(
+    introspectionShape,
+    null,
+    'Asks the provider about tokens (RFC 7662): opaque ones, or all.',
+  ),
   'allow-http-loopback': optional(flag, false, 'Allows an http: issuer on a loopback address, for demos and tests only.'),
 }
 
@@ -97,14 +111,23 @@ export const issuerShape: Shape<IssuerEntry> = {
   read(node, at) {
     const entry = plain.read(node, at)
     if (entry === bad || node.kind !== 'map') return bad
-    const url = new URL(entry.issuer)
-    if (url.protocol === 'https:') return entry
-    const where = entryOf(node, 'issuer')?.value ?? node
-    if (!isLoopbackHost(url.hostname)) return fail(at, where, 204, `"${entry.issuer}" sends keys in the clear; write an https: URL.`)
-    return entry['allow-http-loopback']
-      ? entry
-      : fail(at, where, 204, 'an http: issuer loads only with "allow-http-loopback: true" beside it; write https:, or add it for a demo.')
+    const asked = entry.introspection?.endpoint ?? null
+    for (const [key, address] of [
+      ['issuer', entry.issuer],
+      ['introspection', asked],
+    ] as const) {
+      const wrong = address === null ? null : inTheClear(address, entry['allow-http-loopback'])
+      if (wrong !== null) return fail(at, entryOf(node, key)?.value ?? node, 204, wrong)
+    }
+    return entry
   },
+}
+
+const inTheClear = (address: string, allowed: boolean): string | null => {
+  const url = new URL(address)
+  if (url.protocol === 'https:') return null
+  if (!isLoopbackHost(url.hostname)) return `"${address}" sends keys or tokens in the clear; write an https: URL.`
+  return allowed ? null : 'an http: address loads only with "allow-http-loopback: true" beside it; write https:, or add it for a demo.'
 }
 
 const entries = list(issuerShape, { min: 1, max: 100 })
@@ -117,12 +140,34 @@ export const issuersShape: Shape<readonly IssuerEntry[]> = {
     if (values === bad || node.kind !== 'list') return bad
     const again = values.findIndex((entry, i) => values.findIndex(other => other.issuer === entry.issuer) < i)
     const twice = node.items[again]
-    return twice ? fail(at, twice, 204, `${values[again]?.issuer} stands here a second time. Join the two entries.`) : values
+    if (twice) return fail(at, twice, 204, `${values[again]?.issuer} stands here a second time. Join the two entries.`)
+    const wrong = ambiguousOpaque(values)
+    return wrong === null ? values : fail(at, node.items[wrong.index] ?? node, 204, wrong.message)
   },
 }
 
-/** Effective settings of an entry; `ca` is the text of its `ca-file`, read by the caller. */
-export const issuerSettings = (entry: IssuerEntry, ca: string | null): IssuerSettings => {
+/** An opaque token must have one possible issuer: asked of another, it would be shown to somebody whom it does not concern. */
+const ambiguousOpaque = (values: readonly IssuerEntry[]): { readonly index: number; readonly message: string } | null => {
+  const taken = new Map<string, string>()
+  for (const [index, { issuer, introspection }] of values.entries()) {
+    if (introspection === null) continue
+    if (introspection.hosts === null && values.length > 1)
+      return {
+        index,
+        message: `beside other issuers an opaque token could be theirs. Write introspection.hosts: the hosts whose opaque tokens are of ${issuer}.`,
+      }
+    for (const host of introspection.hosts ?? []) {
+      const other = taken.get(host)
+      if (other !== undefined)
+        return { index, message: `opaque tokens of ${host} are those of ${other} already. Leave the host with one of them.` }
+      taken.set(host, issuer)
+    }
+  }
+  return null
+}
+
+/** Effective settings of an entry; `ca` and `client` are what its files hold, read by the caller. */
+export const issuerSettings = (entry: IssuerEntry, ca: string | null, client: ClientSecret | null = null): IssuerSettings => {
   const settings = {
     issuer: entry.issuer,
     audiences: entry.audiences,
@@ -132,6 +177,7 @@ export const issuerSettings = (entry: IssuerEntry, ca: string | null): IssuerSet
     maxLifetime: entry['max-lifetime'],
     ca,
     allowHttpLoopback: entry['allow-http-loopback'],
+    introspection: entry.introspection === null || client === null ? null : introspectionSettings(entry.introspection, client),
   }
   return Object.freeze({ ...settings, digest: createHash('sha256').update(JSON.stringify(settings)).digest('hex') })
 }

@@ -16,6 +16,7 @@ export interface Jws {
 
 /** Characters. A header block of the gateway ends below this as well. */
 const longest = 16 * 1024
+const longestOpaque = 4 * 1024
 
 /** An empty signature is left to the algorithm's check, so that `alg: none` is refused under its own code. */
 const compact = /^([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]*)$/
@@ -36,6 +37,10 @@ export const tokenShown = (authorization: string): string | Refusal => {
 
 /** Of an `Authorization` value that `tokenShown` takes: the two schemes differ in their first letter. */
 export const speaksDpop = (authorization: string): boolean => (authorization.charCodeAt(0) | 0x20) === 0x64
+
+/** Whether a token is of the kind that only its issuer can read: a word of the scheme's alphabet (RFC 6750 2.1) without the two dots of a JWS. */
+export const isOpaque = (token: string): boolean =>
+  token.length <= longestOpaque && /^[A-Za-z0-9._~+/-]+=*$/.test(token) && token.split('.').length !== 3
 
 const malformed = (detail: string): Refusal => new Refusal('PST3002', detail)
 

@@ -17,6 +17,7 @@ const sections = (gateway = '', dpop = ''): Record<string, string> => ({
   gateway: `gateway: { proof: [shared-secret], secret-files: [gateway.secret], strip-prefix: /prod, caller-certificate: header${gateway} }`,
   routes: `routes:
   - { name: acme-v1, host: acme.test, prefix: /v1, upstream: api, public-url: "https://api.acme.example/shop" }
+  - { name: acme-special, host: acme.test, prefix: /v1/special, upstream: api, public-url: "https://special.acme.example" }
   - { name: globex-v1, host: globex.test, prefix: /v1, upstream: api }`,
   dpop,
 })
@@ -105,6 +106,17 @@ describe('a proof', () => {
     expect((await globex(acme)).status).toBe(401)
     expect((await globex('https://globex.test/prod/v1/orders')).status).toBe(401)
     expect((await globex('https://globex.test/v1/orders')).status).toBe(200)
+  })
+
+  it('is made for the URL of the route that serves it, and without a route for that of the host: then 404, as for everybody', async () => {
+    const token = tokenFor({ jkt: client.jkt })
+    const at = async (path: string, url: string) =>
+      (await postern.call(path, { headers: { authorization: `DPoP ${token}`, dpop: proof(token, {}, url) } })).status
+    expect(await at('/prod/v1/special/x', 'https://special.acme.example/v1/special/x')).toBe(200)
+    expect(await at('/prod/v1/special/x', 'https://api.acme.example/shop/v1/special/x')).toBe(401)
+    expect(await at('/prod/v1/specials', 'https://special.acme.example/v1/specials')).toBe(401)
+    expect(await at('/prod/v2/x', 'https://api.acme.example/shop/v2/x')).toBe(404)
+    expect(await at('/prod/v2/x', 'https://elsewhere.example/v2/x')).toBe(401)
   })
 
   it('is good once: shown again it is refused, also by a known token', async () => {

@@ -161,6 +161,7 @@ export const settingsFor = (issuer: string, changes: Partial<Omit<IssuerSettings
       'clock-tolerance': rest.clockTolerance ?? 30_000,
       'max-lifetime': rest.maxLifetime ?? 86_400_000,
       'ca-file': null,
+      introspection: null,
       'allow-http-loopback': rest.allowHttpLoopback ?? issuer.startsWith('http:'),
     },
     ca,

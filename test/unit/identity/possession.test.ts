@@ -29,7 +29,14 @@ interface Room extends Bench {
   show(authorization: string, shown?: Partial<Shown>): Promise<string>
 }
 
-const request: Shown = { method: 'GET', target: { path: '/v1/orders', query: 'a=b' }, publicUrl: base, dpop: null, clientCertificate: null }
+const request: Shown = {
+  method: 'GET',
+  host: 'api.example.com',
+  target: { path: '/v1/orders', query: 'a=b' },
+  publicUrl: base,
+  dpop: null,
+  clientCertificate: null,
+}
 
 const room = async (dpop?: Partial<DpopSettings>, bounds = {}): Promise<Room> => {
   const made = bench(route(new FakeProvider(issuer, [signing])), bounds)

@@ -23,6 +23,7 @@ describe('an entry of issuers', () => {
         'clock-tolerance': 30_000,
         'max-lifetime': 86_400_000,
         'ca-file': null,
+        introspection: null,
         'allow-http-loopback': false,
       },
     ])
@@ -72,6 +73,54 @@ describe('an entry of issuers', () => {
   it('stands once in the list, and the message has the place of the second', () => {
     const entry = '  - { issuer: https://a.example/, audiences: [a] }\n'
     expect(read(`${entry}${entry}`).errors).toEqual(['C204:3:5 https://a.example/ stands here a second time. Join the two entries.'])
+  })
+})
+
+describe('introspection', () => {
+  const asks = (more = '') => `introspection: { client-id: p, client-secret-file: s${more} }`
+  const entry = (name: string, more: string) => `  - { issuer: "https://${name}.example/", audiences: [a], ${more} }\n`
+
+  it('of the one issuer takes opaque tokens of every host', () => {
+    expect(read(entry('a', asks())).entries?.[0]?.introspection).toEqual({
+      'client-id': 'p',
+      'client-secret-file': 's',
+      'private-key-file': null,
+      'key-id': null,
+      endpoint: null,
+      when: 'opaque',
+      hosts: null,
+      'cache-for': 60_000,
+    })
+  })
+
+  it('beside another issuer says of which hosts', () => {
+    const plain = '  - { issuer: "https://b.example/", audiences: [a] }\n'
+    expect(read(entry('a', asks()) + plain).errors).toEqual([
+      'C204:2:5 beside other issuers an opaque token could be theirs. Write introspection.hosts: the hosts whose opaque tokens are of https://a.example/.',
+    ])
+    expect(read(entry('a', asks(', hosts: [x.example]')) + plain).errors).toEqual([])
+    expect(read(entry('a', asks(', when: always, hosts: []')) + plain).errors).toEqual([])
+  })
+
+  it('of two issuers for one host is refused, where the second stands', () => {
+    const both = entry('a', asks(', hosts: [x.example]')) + entry('b', asks(', hosts: [y.example, x.example]'))
+    expect(read(both).errors).toEqual([
+      'C204:3:5 opaque tokens of x.example are those of https://a.example/ already. Leave the host with one of them.',
+    ])
+  })
+
+  it.each([
+    ['introspection: { client-id: p }', 'one of them'],
+    ['introspection: { client-id: p, client-secret-file: s, private-key-file: k }', 'one of them'],
+    [asks(', key-id: k'), 'key-id goes with private-key-file'],
+    [asks(', hosts: []'), 'no opaque token would ever be asked about'],
+    [asks(', endpoint: "http://a.example/introspect"'), 'in the clear'],
+    [asks(', endpoint: "http://127.0.0.1/introspect"'), 'allow-http-loopback'],
+    [asks(', endpoint: "https://u:p@a.example/introspect"'), 'user, password'],
+    [asks(', cache-for: 6m'), 'out of range'],
+    ['introspection: { client-secret-file: s }', 'client-id is missing'],
+  ])('%s is refused', (more, message) => {
+    expect(read(entry('a', more)).errors.join()).toContain(message)
   })
 })
 
