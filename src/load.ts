@@ -71,7 +71,7 @@ export const loadConfig = async (file: string): Promise<LoadedConfig | readonly 
     config: read.config,
     digest: digest.digest('hex'),
     secrets,
-    issuers,
+    issuers: issuers.flat(),
     dpop: { maxAge: dpop['max-age'], nonce: dpop.nonce, nonceKey },
     secretFiles: files.secretFiles,
     upstreamCa,

@@ -1,8 +1,9 @@
 import type { Identity } from '../model/identity.ts'
 import { Refusal } from '../model/problem.ts'
 import { type Binding, bindingOf } from './binding.ts'
+import type { TokenType } from './issuer-entry.ts'
 import { isObject, type JsonObject } from './json.ts'
-import type { IssuerSettings, TokenType } from './settings.ts'
+import type { IssuerSettings } from './settings.ts'
 
 /** A caller, and the span of the wall clock in which the token may be used again; milliseconds, tolerance included. */
 export interface Accepted {
@@ -38,6 +39,8 @@ const notForAccess = (payload: JsonObject, type: TokenType): Refusal | null => {
 }
 
 const read = (payload: JsonObject, settings: IssuerSettings, now: number): Accepted | Refusal => {
+  const { bound } = settings
+  if (bound !== null && payload[bound.claim] !== bound.value) return new Refusal('PST3011', bound.claim)
   const subject = payload['sub']
   if (!isName(subject)) return new Refusal('PST3011', 'sub')
   const audiences = names(payload['aud'])

@@ -1,9 +1,10 @@
 import { allowInsecureRequests, customFetch, discovery, None } from 'openid-client'
 import type { Fetch, FetchInit } from '../model/deps.ts'
-import { type IssuerSettings, isLoopbackHost } from './settings.ts'
+import { isLoopbackHost } from './issuer-entry.ts'
+import type { IssuerSettings } from './settings.ts'
 
 /** Where an issuer's keys come from. Two issuers' settings that agree in these share their keys. */
-export type KeyOrigin = Pick<IssuerSettings, 'issuer' | 'ca' | 'allowHttpLoopback'>
+export type KeyOrigin = Pick<IssuerSettings, 'issuer' | 'jwksUri' | 'ca' | 'allowHttpLoopback'>
 
 export interface CallBounds {
   /** Milliseconds. */

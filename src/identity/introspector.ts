@@ -36,7 +36,6 @@ export class Introspector {
   #unsaid = 0
   #discovered: string | null = null
   #lastError: string | null = null
-  #closed = false
 
   constructor(deps: Deps, issuer: IntrospectedIssuer, bounds: Bounds) {
     this.#deps = deps
@@ -80,11 +79,6 @@ export class Introspector {
     return started
   }
 
-  close(): void {
-    this.#closed = true
-    for (const cache of [this.#yes, this.#no]) cache.sweep(() => false)
-  }
-
   /** Each part with its length before it, so that no two of them make one text (T23, T25). */
   #keyOf(token: string): string {
     const hash = createHash('sha256')
@@ -114,7 +108,7 @@ export class Introspector {
     const until = this.#deps.clock.monotonic() + (refused ? this.#bounds.failureFor : this.#issuer.introspection.cacheFor)
     const vouched = { result, until, bytes }
     // A token that is only early will be good in a moment.
-    if (!this.#closed && !(refused && result.code === 'PST3008')) (refused ? this.#no : this.#yes).set(key, vouched)
+    if (!(refused && result.code === 'PST3008')) (refused ? this.#no : this.#yes).set(key, vouched)
     return vouched
   }
 

@@ -48,7 +48,6 @@ export class Issuers {
     for (const issuer of old) {
       if (next.get(issuer.settings.issuer) === issuer) continue
       issuer.live = false
-      issuer.introspector?.close()
       if (!kept.has(issuer.ring)) issuer.ring.close()
     }
     this.#byName = next
@@ -86,4 +85,6 @@ export class Issuers {
   }
 }
 
-const originOf = ({ issuer, ca, allowHttpLoopback }: IssuerSettings): string => JSON.stringify([issuer, ca, allowHttpLoopback])
+/** Whose keys, or where they are: issuers that agree in it share one ring. */
+const originOf = ({ issuer, jwksUri, ca, allowHttpLoopback }: IssuerSettings): string =>
+  JSON.stringify([jwksUri ?? issuer, jwksUri === null, ca, allowHttpLoopback])

@@ -1,8 +1,9 @@
 import { Refusal } from '../model/problem.ts'
 import { type AlgorithmName, algorithms, isAlgorithm } from './algorithms.ts'
 import { type Accepted, acceptClaims, tokenTypeOf } from './claims.ts'
+import type { TokenType } from './issuer-entry.ts'
 import type { VerificationKey } from './jwk.ts'
-import type { IssuerSettings, TokenType } from './settings.ts'
+import type { IssuerSettings } from './settings.ts'
 import type { Jws } from './token.ts'
 
 /** What an acceptable header says. */

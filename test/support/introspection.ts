@@ -4,9 +4,10 @@ import type { AddressInfo } from 'node:net'
 import { Provider } from 'oidc-provider/lib/provider.js'
 import { memory } from '../../deploy/demo/provider.ts'
 import type { IntrospectionEntry } from '../../src/identity/introspection-settings.ts'
-import { type IssuerSettings, issuerSettings } from '../../src/identity/settings.ts'
+import type { IssuerEntry } from '../../src/identity/issuer-entry.ts'
+import type { IssuerSettings } from '../../src/identity/settings.ts'
 import { Secret } from '../../src/model/secret.ts'
-import type { Json } from './issuer.ts'
+import { entryFor, type Json, settingsOf } from './issuer.ts'
 
 /** The parts of the real package that tests reach past its HTTP interface for. */
 interface Opened {
@@ -149,18 +150,10 @@ export const introspected = (
   issuer: string,
   secret: string,
   changes: Partial<IntrospectionEntry> = {},
-  issuerChanges: Partial<Parameters<typeof issuerSettings>[0]> = {},
+  issuerChanges: Partial<IssuerEntry> = {},
 ): IssuerSettings =>
-  issuerSettings(
-    {
-      issuer,
-      audiences: ['api'],
-      algorithms: ['RS256', 'ES256'],
-      typ: ['at+jwt'],
-      'clock-tolerance': 30_000,
-      'max-lifetime': 86_400_000,
-      'ca-file': null,
-      'allow-http-loopback': issuer.startsWith('http:'),
+  settingsOf(
+    entryFor(issuer, {
       introspection: {
         'client-id': 'postern',
         'client-secret-file': 'secret',
@@ -173,7 +166,7 @@ export const introspected = (
         ...changes,
       },
       ...issuerChanges,
-    },
+    }),
     null,
     { secret: new Secret(secret), digest: secret },
   )

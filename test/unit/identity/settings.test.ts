@@ -2,7 +2,9 @@ import { describe, expect, it } from 'vitest'
 import { readDocument } from '../../../src/config/document.ts'
 import { record, required } from '../../../src/config/shape.ts'
 import { Source } from '../../../src/config/source.ts'
-import { issuerSettings, issuersShape } from '../../../src/identity/settings.ts'
+import { issuerNames, issuersShape } from '../../../src/identity/issuer-entry.ts'
+import { issuerSettings } from '../../../src/identity/settings.ts'
+import { settingsOf } from '../../support/issuer.ts'
 
 const file = record({ issuers: required(issuersShape, 'Providers.') })
 const read = (issuers: string) => {
@@ -17,6 +19,9 @@ describe('an entry of issuers', () => {
     expect(one('').entries).toEqual([
       {
         issuer: 'https://login.example.com/',
+        'issuer-template': null,
+        values: [],
+        'jwks-uri': null,
         audiences: ['api'],
         algorithms: ['RS256', 'PS256', 'ES256', 'EdDSA'],
         typ: ['at+jwt'],
@@ -73,6 +78,73 @@ describe('an entry of issuers', () => {
   it('stands once in the list, and the message has the place of the second', () => {
     const entry = '  - { issuer: https://a.example/, audiences: [a] }\n'
     expect(read(`${entry}${entry}`).errors).toEqual(['C204:3:5 https://a.example/ stands here a second time. Join the two entries.'])
+  })
+})
+
+describe('an issuer template', () => {
+  const of = (more: string, template = 'https://login.example.com/{tid}/v2.0') =>
+    read(`  - { issuer-template: "${template}", audiences: [a], ${more} }\n`)
+
+  it('makes one issuer of each value, bound to its claim', () => {
+    const { entries, errors } = of('values: [t1, t2]')
+    expect(errors).toEqual([])
+    expect(issuerNames(entries ?? [])).toEqual(['https://login.example.com/t1/v2.0', 'https://login.example.com/t2/v2.0'])
+    expect(entries?.flatMap(entry => issuerSettings(entry, null))).toMatchObject([
+      { issuer: 'https://login.example.com/t1/v2.0', bound: { claim: 'tid', value: 't1' } },
+      { issuer: 'https://login.example.com/t2/v2.0', bound: { claim: 'tid', value: 't2' } },
+    ])
+  })
+
+  it.each([
+    ['{ issuer-template: "https://a.example/{tid}", audiences: [a] }', 'needs values'],
+    ['{ issuer-template: "https://a.example/{tid}", values: [], audiences: [a] }', 'empty list'],
+    ['{ issuer: "https://a.example/", values: [x], audiences: [a] }', 'values go with issuer-template'],
+    ['{ issuer: "https://a.example/", issuer-template: "https://a.example/{t}", values: [x], audiences: [a] }', 'one of them'],
+    ['{ audiences: [a] }', 'one of them'],
+  ])('%s is refused', (entry, message) => {
+    expect(read(`  - ${entry}\n`).errors.join()).toContain(message)
+  })
+
+  it.each(['*', '', 'a/b', '..', '.', 'a?b', 'a#b', 'a@b', '%2f', '{tid}', 'a b', 'a:b', 'x'.repeat(129)])(
+    'takes no value %j, which could change another part of the URL or mean any',
+    value => {
+      expect(of(`values: [ok, "${value}"]`).errors.join()).toContain('cannot be a value')
+    },
+  )
+
+  it.each([
+    'https://a.example/v2.0',
+    'https://{a}.example/{b}',
+    '{tid}://a.example/',
+    'https://a.example/{}',
+    'https://a.example/{t-d}',
+    'https://a.example/{tid',
+    'https://u:p@{a}.example/',
+  ])('%s is none', template => {
+    expect(of('values: [x]', template).entries).toBeNull()
+  })
+
+  it('in the clear loads on loopback only', () => {
+    expect(of('values: [x]', 'http://a.example/{tid}').errors.join()).toContain('in the clear')
+    expect(of('values: [x], allow-http-loopback: true', 'http://127.0.0.1:1/{tid}').errors).toEqual([])
+    expect(of('values: [x], jwks-uri: "http://a.example/keys"').errors.join()).toContain('in the clear')
+  })
+
+  it('is bounded where each issuer fetches its own keys', () => {
+    const values = Array.from({ length: 101 }, (_, i) => `t${i}`).join()
+    expect(of(`values: [${values}]`).errors.join()).toContain('at most 100 do')
+    expect(of(`values: [${values}], jwks-uri: "https://login.example.com/keys"`).errors).toEqual([])
+  })
+
+  it('makes no issuer that stands elsewhere, in the same entry or in another', () => {
+    expect(of('values: [x, x]').errors.join()).toContain('a second time')
+    const plain = '  - { issuer: "https://login.example.com/x/v2.0", audiences: [a] }\n'
+    const both = `${plain}  - { issuer-template: "https://login.example.com/{tid}/v2.0", values: [y, x], audiences: [a] }\n`
+    expect(read(both).errors).toEqual(['C204:3:5 https://login.example.com/x/v2.0 stands here a second time. Join the two entries.'])
+  })
+
+  it('is not introspected', () => {
+    expect(of('values: [x], introspection: { client-id: p, client-secret-file: s }').errors.join()).toContain('needs one issuer')
   })
 })
 
@@ -135,10 +207,10 @@ describe('the digest of settings', () => {
       ', max-lifetime: 1h',
       ', allow-http-loopback: true',
     ].map(change => one(change).entries?.[0])
-    const digests = changed.map(entry => (entry ? issuerSettings(entry, null).digest : ''))
-    digests.push(issuerSettings(base.entry, 'PEM 1').digest, issuerSettings(base.entry, 'PEM 2').digest)
-    digests.push(issuerSettings(base.entry, null).digest)
+    const digests = changed.map(entry => (entry ? settingsOf(entry).digest : ''))
+    digests.push(settingsOf(base.entry, 'PEM 1').digest, settingsOf(base.entry, 'PEM 2').digest)
+    digests.push(settingsOf(base.entry).digest)
     expect(new Set(digests).size).toBe(changed.length + 3)
-    expect(issuerSettings({ ...base.entry }, null).digest).toBe(digests.at(-1))
+    expect(settingsOf({ ...base.entry }).digest).toBe(digests.at(-1))
   })
 })
