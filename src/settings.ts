@@ -20,7 +20,7 @@ import { path } from './config/values.ts'
 import { credentialsShape } from './credentials/settings.ts'
 import { gatewayShape, limitsShape, listenShape, routeShape } from './edge/settings.ts'
 import { dpopShape } from './identity/dpop-settings.ts'
-import { issuersShape } from './identity/issuer-entry.ts'
+import { type IssuerEntry, issuerFields, issuersShape } from './identity/issuer-entry.ts'
 import type { Finding } from './model/finding.ts'
 import { auditSettings } from './record/settings.ts'
 import { type CassandraSettings, cassandraShape } from './store/settings.ts'
@@ -132,19 +132,28 @@ export interface Shown {
 export const showConfig = (read: ReadConfig): Shown[] => {
   if (read.config === null) return []
   const rows: Shown[] = []
-  const from = (key: string): string => {
-    const offset = read.provenance.get(key)
-    if (offset === undefined || offset === null) return 'default'
+  const place = (offset: number | string | null | undefined): string => {
+    if (typeof offset !== 'number') return offset ?? 'default'
     const { line, column } = read.source.position(offset)
     return `${read.source.file}:${line}:${column}`
   }
+  const from = (key: string): string => place(read.provenance.get(key))
+  /** One by one: what a preset set must be seen to come from there. */
+  const issuers = (entries: readonly IssuerEntry[]): Shown[] =>
+    entries.flatMap((entry, i) =>
+      Object.entries(issuerFields).map(([key, { shape, restart }]) => {
+        const value = spell(shape, entry[key as keyof IssuerEntry])
+        return { key: `issuers[${i}].${key}`, value, from: place(entry.from.get(key)), restart }
+      }),
+    )
   const visit = (fields: Fields, values: Record<string, unknown>, prefix: string, restart: boolean): void => {
     for (const [key, field] of Object.entries(fields)) {
       if (isNotBuilt(field)) continue
       const name = prefix + key
       const inner = (field.shape as { readonly fields?: Fields }).fields
       const value = values[key]
-      if (inner && typeof value === 'object' && value !== null)
+      if (name === 'issuers') rows.push(...issuers(value as readonly IssuerEntry[]))
+      else if (inner && typeof value === 'object' && value !== null)
         visit(inner, value as Record<string, unknown>, `${name}.`, restart || field.restart)
       else rows.push({ key: name, value: spell(field.shape, value), from: from(name), restart: restart || field.restart })
     }

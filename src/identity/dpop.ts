@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { Refusal } from '../model/problem.ts'
 import { canonicalUrl } from '../model/target.ts'
-import { algorithms, isAlgorithm } from './algorithms.ts'
+import { algorithms, defaultAlgorithms } from './algorithms.ts'
 import { isObject, type JsonObject } from './json.ts'
 import { readClientKey, Skipped } from './jwk.ts'
 import { type Jws, parseJws } from './token.ts'
@@ -39,11 +39,12 @@ export const verifyProof = (proof: string | null, occasion: Occasion): string | 
 
 /** The key first by its thumbprint: no signature is checked for a key that is not the token's, at the wish of whoever sends it. */
 const keyRefusal = ({ alg, jwk, signed, signature }: Jws, jkt: string): Refusal | null => {
-  if (!isAlgorithm(alg)) return refused('alg')
+  const algorithm = defaultAlgorithms.find(name => name === alg)
+  if (algorithm === undefined) return refused('alg')
   if (!isObject(jwk)) return refused('jwk')
-  const key = readClientKey(jwk, alg, jkt)
+  const key = readClientKey(jwk, algorithm, jkt)
   if (key instanceof Skipped) return refused(`jwk: ${key.why}`)
-  const verified = algorithms[alg].verify(key, Buffer.from(signed, 'latin1'), Buffer.from(signature, 'base64url'))
+  const verified = algorithms[algorithm].verify(key, Buffer.from(signed, 'latin1'), Buffer.from(signature, 'base64url'))
   return verified ? null : refused('signature')
 }
 

@@ -2,9 +2,12 @@ import {
   bad,
   choice,
   entryOf,
+  type Fields,
   fail,
   flag,
   list,
+  named,
+  oneOrMany,
   optional,
   parsed,
   type RecordOf,
@@ -14,12 +17,23 @@ import {
   text,
   Wrong,
 } from '../config/shape.ts'
+import type { MapNode } from '../config/source.ts'
 import { duration, isLoopback, path } from '../config/values.ts'
-import { algorithmNames } from './algorithms.ts'
+import { algorithmNames, defaultAlgorithms } from './algorithms.ts'
 import { type IntrospectionEntry, introspectionShape } from './introspection-settings.ts'
-
-/** What a token's `typ` header may say. `absent` stands for a token without the header. */
-export type TokenType = 'at+jwt' | 'JWT' | 'absent'
+import {
+  audienceClaims,
+  audiencesOf,
+  type Compatibility,
+  compatibilities,
+  compatibilityNames,
+  type Preset,
+  presetNames,
+  presets,
+  type TokenShape,
+  type TokenType,
+  tokenTypes,
+} from './presets.ts'
 
 /** True where plain HTTP may be spoken at all: a loopback literal, `localhost` or `*.localhost`. */
 export const isLoopbackHost = (hostname: string): boolean =>
@@ -28,13 +42,10 @@ export const isLoopbackHost = (hostname: string): boolean =>
 const tokenType: Shape<TokenType> = parsed(
   'at+jwt, JWT or absent',
   value =>
-    value === 'at+jwt' || value === 'application/at+jwt'
-      ? 'at+jwt'
-      : value === 'JWT' || value === 'absent'
-        ? value
-        : new Wrong(`"${value}" is not a token type; write at+jwt, JWT or absent.`),
+    tokenTypes.find(type => type === value.replace(/^application\//, '')) ??
+    new Wrong(`"${value}" is not a token type; write at+jwt, JWT or absent.`),
   204,
-  { enum: ['at+jwt', 'application/at+jwt', 'JWT', 'absent'] },
+  { enum: [...tokenTypes, 'application/at+jwt', 'application/okta-internal-at+jwt'] },
 )
 
 const checkIssuer = (value: string): string | null => {
@@ -70,7 +81,9 @@ const jwksUri = text('an https URL', value => {
   return url.username || url.password || url.hash ? 'the URL carries a user, password or fragment. Remove it.' : null
 })
 
-const named = (what: string) => text(what, value => (value === '' ? `write ${what}; it may not be empty.` : null))
+const filled = (what: string) => text(what, value => (value === '' ? `write ${what}; it may not be empty.` : null))
+
+const checkClaimName = (name: string): string | null => (name === '' ? 'write the name of a claim; it may not be empty.' : null)
 
 const fields = {
   issuer: optional<string | null>(issuerUrl, null, 'The OpenID provider, exactly as `iss` in its tokens: compared byte for byte.'),
@@ -89,10 +102,20 @@ const fields = {
     null,
     'Where the keys are. Default: as the metadata of the issuer say. With issuer-template: one set of keys for all.',
   ),
-  audiences: required(list(named('an audience'), { min: 1 }), 'A token must carry one of these in `aud`; there is no "any".'),
+  preset: optional<Preset | null>(
+    choice(presetNames),
+    null,
+    'What the access tokens of a known provider look like: defaults of the keys below, each of which may be written beside it.',
+  ),
+  compatibility: optional<Compatibility | null>(
+    choice(compatibilityNames),
+    null,
+    'Accepts the forms that somebody in front accepts. api-gateway-jwt-authorizer: also ID tokens, which one-of-scopes keeps out.',
+  ),
+  audiences: required(list(filled('an audience'), { min: 1 }), 'A token must carry one of these in `aud`; there is no "any".'),
   algorithms: optional(
     list(choice(algorithmNames), { min: 1 }),
-    algorithmNames,
+    defaultAlgorithms,
     'Signature algorithms accepted, each only with a key that fits it. HS* and none cannot be named.',
   ),
   typ: optional(
@@ -100,6 +123,23 @@ const fields = {
     ['at+jwt'],
     'Token types accepted. Under JWT and absent a token that carries marks of an ID token is refused.',
   ),
+  kid: optional(choice(['optional', 'required']), 'optional', 'Whether a token must name its key.'),
+  'audience-claims': optional(
+    list(choice(audienceClaims), { min: 1 }),
+    ['aud'],
+    'Where the audience of a token stands: the first of these claims that it has, and no other.',
+  ),
+  'required-claims': optional<ReadonlyMap<string, readonly string[]>>(
+    named(oneOrMany(text('a value')), checkClaimName, { max: 20 }),
+    new Map(),
+    'Claims that must have one of these values.',
+  ),
+  'one-of-claims': optional<readonly string[]>(
+    list(filled('a claim')),
+    [],
+    'A token must have one of these claims, whatever its value: what an ID token of the issuer lacks.',
+  ),
+  'one-of-scopes': optional<readonly string[]>(list(filled('a scope')), [], 'A token must have one of these scopes; without, it is 403.'),
   'clock-tolerance': optional(duration('0s', '300s'), 30_000, 'How far clocks may differ when exp, nbf and iat are checked.'),
   'max-lifetime': optional(duration('1m', '24h'), 86_400_000, 'Longest time from iat to exp.'),
   'ca-file': optional(path('a PEM file'), null, 'Certificates to trust for this provider instead of the public ones.'),
@@ -111,17 +151,23 @@ const fields = {
   'allow-http-loopback': optional(flag, false, 'Allows an http: issuer on a loopback address, for demos and tests only.'),
 }
 
-/** One entry of `issuers:` as written. */
-export type IssuerEntry = RecordOf<typeof fields>
+/** Where the value of a key came from: an offset in the file, the words for a set of defaults, or null for a default. */
+export type Origin = number | string | null
+
+/** One entry of `issuers:`, as written and with its defaults. */
+export type IssuerEntry = RecordOf<typeof fields> & { readonly from: ReadonlyMap<string, Origin> }
+
+export const issuerFields: Fields = fields
 
 const plain = record(fields)
 
 /** The shape of one entry of `issuers:` (contract 1). */
 export const issuerShape: Shape<IssuerEntry> = {
-  ...plain,
+  schema: plain.schema,
   read(node, at) {
-    const entry = plain.read(node, at)
-    if (entry === bad || node.kind !== 'map') return bad
+    const read = plain.read(node, at)
+    if (read === bad || node.kind !== 'map') return bad
+    const entry = withDefaults(read, node)
     const wrong = misnamed(entry)
     if (wrong !== null) return fail(at, entryOf(node, wrong.key) ?? node, wrong.number, wrong.message)
     for (const [key, address] of [
@@ -137,6 +183,18 @@ export const issuerShape: Shape<IssuerEntry> = {
   },
 }
 
+/** A key that is written stands; one that is not takes the preset's value before its own default. */
+const withDefaults = (read: RecordOf<typeof fields>, node: MapNode): IssuerEntry => {
+  const { preset, compatibility } = read
+  const known: Partial<TokenShape> = preset !== null ? presets[preset] : compatibility !== null ? compatibilities[compatibility] : {}
+  const words = preset !== null ? `preset ${preset}` : `compatibility ${compatibility}`
+  const applied = Object.entries(known).filter(([key]) => entryOf(node, key) === undefined)
+  const from = new Map<string, Origin>()
+  for (const key of Object.keys(fields)) from.set(key, entryOf(node, key)?.value.offset ?? null)
+  for (const [key] of applied) from.set(key, words)
+  return { ...read, ...Object.fromEntries(applied), audiences: audiencesOf(preset, read.audiences), from }
+}
+
 interface Misnamed {
   readonly key: string
   readonly number: number
@@ -148,6 +206,8 @@ const mostWithOwnKeys = 100
 
 const misnamed = (entry: IssuerEntry): Misnamed | null => {
   const { issuer, 'issuer-template': of, values } = entry
+  if (entry.preset !== null && entry.compatibility !== null)
+    return { key: 'compatibility', number: 204, message: 'compatibility and preset are two answers to one question. Remove one.' }
   if ((issuer === null) === (of === null))
     return { key: 'issuer', number: 202, message: 'write issuer, or issuer-template with values; one of them.' }
   if (of === null)

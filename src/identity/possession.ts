@@ -1,7 +1,7 @@
 import type { Clock } from '../model/deps.ts'
 import type { Origin } from '../model/exchange.ts'
 import { type DpopChallenge, Refusal } from '../model/problem.ts'
-import { algorithmNames } from './algorithms.ts'
+import { defaultAlgorithms } from './algorithms.ts'
 import type { Binding } from './binding.ts'
 import type { Bounds } from './bounds.ts'
 import { verifyProof } from './dpop.ts'
@@ -58,7 +58,7 @@ export class Possession {
 
   /** A refusal as somebody who speaks DPoP is told it. */
   challenged({ code, detail, retryAfter, challenge }: Refusal): Refusal {
-    const dpop: DpopChallenge = { algorithms: algorithmNames.join(' '), nonce: this.nonce() }
+    const dpop: DpopChallenge = { algorithms: defaultAlgorithms.join(' '), nonce: this.nonce() }
     return new Refusal(code, detail, retryAfter, challenge, dpop)
   }
 

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
 import type { AlgorithmName } from './algorithms.ts'
 import { type ClientSecret, type IntrospectionSettings, introspectionSettings } from './introspection-settings.ts'
-import { type Concrete, concreteIssuers, type IssuerEntry, type TokenType } from './issuer-entry.ts'
+import { type Concrete, concreteIssuers, type IssuerEntry } from './issuer-entry.ts'
+import type { AudienceClaim, TokenType } from './presets.ts'
 
 /** The effective settings of one issuer. */
 export interface IssuerSettings {
@@ -14,6 +15,15 @@ export interface IssuerSettings {
   readonly audiences: readonly string[]
   readonly algorithms: readonly AlgorithmName[]
   readonly typ: readonly TokenType[]
+  readonly kidRequired: boolean
+  /** In this order: the first that a token has. */
+  readonly audienceClaims: readonly AudienceClaim[]
+  readonly requiredClaims: readonly (readonly [claim: string, values: readonly string[]])[]
+  /** Empty: none is asked for. */
+  readonly oneOfClaims: readonly string[]
+  readonly oneOfScopes: readonly string[]
+  /** ID tokens pass, too. */
+  readonly idTokens: boolean
   /** Milliseconds. */
   readonly clockTolerance: number
   /** Milliseconds from `iat` to `exp`. */
@@ -38,6 +48,12 @@ const settingsOf = (concrete: Concrete, entry: IssuerEntry, ca: string | null, c
     audiences: entry.audiences,
     algorithms: entry.algorithms,
     typ: entry.typ,
+    kidRequired: entry.kid === 'required',
+    audienceClaims: entry['audience-claims'],
+    requiredClaims: [...entry['required-claims']],
+    oneOfClaims: entry['one-of-claims'],
+    oneOfScopes: entry['one-of-scopes'],
+    idTokens: entry.compatibility !== null,
     clockTolerance: entry['clock-tolerance'],
     maxLifetime: entry['max-lifetime'],
     ca,

@@ -66,6 +66,7 @@ export const problems = {
   PST3016: { reason: 'dpop-replay', client: 'unauthenticated', status: 401 },
   PST3017: { reason: 'dpop-nonce', client: 'unauthenticated', status: 401 },
   PST3018: { reason: 'token-inactive', client: 'unauthenticated', status: 401 },
+  PST3019: { reason: 'token-scope', client: 'forbidden', status: 403 },
   PST3101: { reason: 'issuer-unavailable', client: 'unavailable', status: 503 },
   PST3102: { reason: 'key-refresh-exhausted', client: 'unavailable', status: 503 },
   PST3103: { reason: 'dpop-memory-full', client: 'unavailable', status: 503 },

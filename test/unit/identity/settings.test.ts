@@ -16,13 +16,20 @@ const one = (entry: string) => read(`  - { issuer: https://login.example.com/, a
 
 describe('an entry of issuers', () => {
   it('has defaults for all but issuer and audiences', () => {
-    expect(one('').entries).toEqual([
+    expect(one('').entries).toMatchObject([
       {
         issuer: 'https://login.example.com/',
         'issuer-template': null,
         values: [],
         'jwks-uri': null,
+        preset: null,
+        compatibility: null,
         audiences: ['api'],
+        kid: 'optional',
+        'audience-claims': ['aud'],
+        'required-claims': new Map(),
+        'one-of-claims': [],
+        'one-of-scopes': [],
         algorithms: ['RS256', 'PS256', 'ES256', 'EdDSA'],
         typ: ['at+jwt'],
         'clock-tolerance': 30_000,
