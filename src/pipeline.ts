@@ -28,6 +28,8 @@ export interface Stages {
   identify(authorization: string | null, origin: Origin): Identity | Refusal | Promise<Identity | Refusal>
   /** What the reply gives a client that speaks DPoP for its next proof. */
   nonce(authorization: string | null): string | null
+  /** A refusal as the client that speaks DPoP, or does not, must be told it. */
+  challenged(authorization: string | null, refusal: Refusal): Refusal
   readonly audit: Audit
   meter(entry: ExchangeEntry): void
   credential(role: string): Credential | Unavailable
@@ -108,7 +110,8 @@ const decideAndSend = async (
 
   const decision = snapshot.policy.decide({ origin, identity, now: trail.time, zones: stages.zones })
   trail.decision = decision
-  if (decision.effect === 'deny' && (origin.route !== null || comesBeforeRoute(decision))) return refusalOf(decision)
+  if (decision.effect === 'deny' && (origin.route !== null || comesBeforeRoute(decision)))
+    return stages.challenged(origin.authorization, refusalOf(decision))
   const plan = origin.route === null ? undefined : snapshot.upstreams.get(origin.route.upstream)
   if (decision.effect === 'deny' || plan === undefined) return new Refusal('PST1201')
   const { permit } = decision

@@ -147,6 +147,7 @@ export class Runtime {
       zones: zoneClocks(),
       identify: this.#identifier.identify,
       nonce: this.#identifier.nonce,
+      challenged: this.#identifier.challenged,
       audit,
       meter: entry => {
         meterExchange(metrics, entry)

@@ -21,6 +21,8 @@ export interface Identifier {
   identify(authorization: string | null, shown?: Shown): Identity | Refusal | Promise<Identity | Refusal>
   /** What the reply to a client that speaks DPoP gives it for its next proof; null for everybody else, and where none is asked for. */
   nonce(authorization: string | null): string | null
+  /** A refusal of a later step, as this client must be told it. */
+  challenged(authorization: string | null, refusal: Refusal): Refusal
   status(): readonly IssuerStatus[]
   /** Size of the cache of verified tokens. */
   cache(): { readonly entries: number; readonly bytes: number }
@@ -66,6 +68,7 @@ export const createIdentifier = (deps: Deps, observe: Observer, bounds: Bounds =
     configure: (issuers, dpop) => tokens.configure(issuers, dpop),
     identify: (authorization, shown) => tokens.identify(authorization, shown),
     nonce: authorization => tokens.nonce(authorization),
+    challenged: (authorization, refusal) => tokens.challenged(authorization, refusal),
     status: () => tokens.status(),
     cache: () => tokens.cache(),
     proofs: () => tokens.proofs(),
@@ -121,6 +124,11 @@ class Tokens implements Identifier {
 
   nonce(authorization: string | null): string | null {
     return authorization !== null && speaksDpop(authorization) ? this.#possession.nonce() : null
+  }
+
+  challenged(authorization: string | null, refusal: Refusal): Refusal {
+    const told = refusal.row.status === 401 && authorization !== null && speaksDpop(authorization)
+    return told ? this.#possession.challenged(refusal) : refusal
   }
 
   proofs(): number {

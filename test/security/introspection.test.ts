@@ -191,7 +191,7 @@ describe('an introspection endpoint that misbehaves', () => {
     ['that answers HTML and calls it JSON', text('<html>Log in</html>'), /JSON|parse|response/],
     ['that answers yes in HTML', text(yes, 'text/html'), /did not answer in JSON/],
     ['that answers a signed JWT, which is not read', text(yes, 'application/token-introspection+jwt'), /did not answer in JSON/],
-    ['that answers 100 KiB', text(`{"active":true,"x":"${'x'.repeat(100_000)}"}`), /larger than 65536 bytes/],
+    ['T38: that answers 100 KiB', text(`{"active":true,"x":"${'x'.repeat(100_000)}"}`), /larger than 65536 bytes/],
     ['that says yes and no', text(yes.replace('{', '{"active":false,')), /a member stands twice/],
     ['that sends elsewhere', response => void response.writeHead(302, { location: 'http://169.254.169.254/' }).end(), /redirects are not/],
     ['that fails', response => void response.writeHead(500, head).end(yes), /answered 500/],

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { certificateDigest } from '../../src/edge/certificate.ts'
 import { type ClientKey, clientKey, type ProofChanges, proofOf } from '../support/dpop.ts'
 import { claimsAt, type Json, makeKey, serve, type TestServer, tokenOf } from '../support/issuer.ts'
-import { gatewaySecret, type Recorder, sendRaw, startPostern, startRecorder, type TestPostern } from '../support/postern.ts'
+import { gatewaySecret, type Recorder, sendRaw, startPostern, startRecorder, type TestPostern, tenantPolicy } from '../support/postern.ts'
 import { testCa, testCertificate } from '../support/tls.ts'
 
 /** Tokens that are bound to a key or a certificate (RFC 9449, RFC 8705), at the door of the whole proxy. */
@@ -171,6 +171,47 @@ describe('a proof', () => {
         `dpop: ${proof(token)}\r\nconnection: close, dpop\r\n\r\n`,
     )
     expect(text).toMatch(/^HTTP\/1.1 400 /)
+  })
+})
+
+describe('what a caller is told', () => {
+  it('T35: of one refusal, kept for both, is not told to another that speaks the other scheme', async () => {
+    const claims = claimsAt(Date.now(), issuer.url, { aud: 'elsewhere', cnf: { jkt: client.jkt } })
+    const token = tokenOf(signing, claims)
+    const told = async (speaks: 'DPoP' | 'Bearer') =>
+      (await postern.call('/prod/v1/orders', { headers: { authorization: `${speaks} ${token}` } })).headers['www-authenticate']
+    const dpop = 'DPoP error="invalid_token", algs="RS256 PS256 ES256 EdDSA"'
+    for (let i = 0; i < 2; i++) {
+      expect(await told('DPoP')).toBe(dpop)
+      expect(await told('Bearer')).toBe('Bearer error="invalid_token"')
+    }
+  })
+
+  it('of a better sign-in that a rule asks for, is told in the scheme that it speaks', async () => {
+    const rules = '  - { allow: all, why: All., who: staff, to: ANY /v1/**, needs-login: { acr: [gold] } }'
+    const policies = { 'acme.policy.yaml': tenantPolicy('acme', issuer.url, rules) }
+    const own = await startPostern({ issuer: issuer.url, upstreamPort: backend.port, sections: sections(), policies })
+    try {
+      const token = tokenFor({ jkt: client.jkt })
+      expect((await call(token, proof(token), {}, own)).headers['www-authenticate']).toBe(
+        'DPoP error="insufficient_user_authentication", acr_values="gold", algs="RS256 PS256 ES256 EdDSA"',
+      )
+      expect((await own.call('/prod/v1/orders', { token: tokenFor(undefined) })).headers['www-authenticate']).toBe(
+        'Bearer error="insufficient_user_authentication", acr_values="gold"',
+      )
+    } finally {
+      await own.stop()
+    }
+  })
+})
+
+describe('T28: a signature made for one purpose', () => {
+  it('is no proof of another: a proof is no token, and a token no proof', async () => {
+    const token = tokenFor({ jkt: client.jkt })
+    expect((await call(token, token)).status).toBe(401)
+    await lastReason().toBe('dpop-proof: typ')
+    expect((await postern.call('/prod/v1/orders', { token: proof(token) })).status).toBe(401)
+    expect(backend.seen).toHaveLength(0)
   })
 })
 
