@@ -152,10 +152,10 @@ const fields = {
 }
 
 /** Where the value of a key came from: an offset in the file, the words for a set of defaults, or null for a default. */
-export type Origin = number | string | null
+export type From = number | string | null
 
 /** One entry of `issuers:`, as written and with its defaults. */
-export type IssuerEntry = RecordOf<typeof fields> & { readonly from: ReadonlyMap<string, Origin> }
+export type IssuerEntry = RecordOf<typeof fields> & { readonly from: ReadonlyMap<string, From> }
 
 export const issuerFields: Fields = fields
 
@@ -189,7 +189,7 @@ const withDefaults = (read: RecordOf<typeof fields>, node: MapNode): IssuerEntry
   const known: Partial<TokenShape> = preset !== null ? presets[preset] : compatibility !== null ? compatibilities[compatibility] : {}
   const words = preset !== null ? `preset ${preset}` : `compatibility ${compatibility}`
   const applied = Object.entries(known).filter(([key]) => entryOf(node, key) === undefined)
-  const from = new Map<string, Origin>()
+  const from = new Map<string, From>()
   for (const key of Object.keys(fields)) from.set(key, entryOf(node, key)?.value.offset ?? null)
   for (const [key] of applied) from.set(key, words)
   return { ...read, ...Object.fromEntries(applied), audiences: audiencesOf(preset, read.audiences), from }

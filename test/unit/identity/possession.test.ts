@@ -128,6 +128,7 @@ describe('a token bound to a key', () => {
     ['a certificate for a key', { header: { x5c: ['x'] } }, 'header: x5c'],
     ['alg none', { header: { alg: 'none' }, signer: () => '' }, 'alg'],
     ['HS256', { header: { alg: 'HS256' } }, 'alg'],
+    ['ES384, which is not asked for', { header: { alg: 'ES384' } }, 'alg'],
     ["an alg that is not its key's", { header: { alg: 'RS256' } }, 'jwk: does not fit alg'],
     ['no key', { header: { jwk: undefined } }, 'jwk'],
     ['a private key', { header: { jwk: client.privateKey.export({ format: 'jwk' }) } }, 'jwk: a private key (d)'],
