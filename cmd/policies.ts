@@ -1,5 +1,6 @@
 import { relative, resolve, sep } from 'node:path'
 import { inconsistencies } from '../src/consistency.ts'
+import { issuerNames } from '../src/identity/issuer-entry.ts'
 import { readConfigFile } from '../src/load.ts'
 import { byPosition, type Finding, formatFinding } from '../src/model/finding.ts'
 import { type Composed, compose, type PolicyFile } from '../src/policy/compose.ts'
@@ -26,7 +27,7 @@ export const loadPolicies = async (command: string, args: PolicyArguments, io: I
   const config = args.config === undefined ? null : await readConfigFile(args.config)
   if (config !== null && !('config' in config)) return refuse(io, config)
   if (config?.config === null) return refuse(io, config.source.findings)
-  const issuers = config?.config.issuers.map(entry => entry.issuer) ?? null
+  const issuers = config === null ? null : issuerNames(config.config.issuers)
   const composed = compose(folder.files, null, { issuers, testsGateReload: false, now: 0 })
   const unfit = config !== null && composed.composition !== null ? inconsistencies(config, composed.composition) : []
   const findings = [...folder.findings, ...composed.findings, ...unfit].sort(byPosition)

@@ -69,6 +69,7 @@ const lateSources = (get: () => MetricSources | null): MetricSources => ({
   credentials: () => get()?.credentials() ?? [],
   keys: () => get()?.keys() ?? [],
   tokenCache: () => get()?.tokenCache() ?? null,
+  proofs: () => get()?.proofs() ?? 0,
   inFlight: () => get()?.inFlight() ?? 0,
   rateBuckets: () => get()?.rateBuckets() ?? 0,
   hideBytes: () => get()?.hideBytes() ?? 0,

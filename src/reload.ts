@@ -48,7 +48,7 @@ export const loadPolicies = async (
   const folder = await readPolicyFolder(resolve(dirname(resolve(loaded.file)), loaded.config.policies.dir))
   if ('error' in folder) return { composition: null, findings: [folder.error], changes: [] }
   const result = compose(folder.files, previous, {
-    issuers: loaded.config.issuers.map(entry => entry.issuer),
+    issuers: loaded.issuers.map(({ issuer }) => issuer),
     testsGateReload: loaded.config.policies['tests-gate-reload'],
     withoutTests: options.withoutTests,
     now: options.now,

@@ -13,7 +13,7 @@ import { type Assertions, createAssertions } from './identity/assertion.ts'
 import { createIdentifier, type Identifier } from './identity/identify.ts'
 import { InFlight } from './limits/in-flight.ts'
 import { createRateLimiter, type RateLimiter } from './limits/rate.ts'
-import { assertionKeys, watchedFiles } from './load.ts'
+import { assertionKeys } from './load.ts'
 import { meterExchange } from './meter.ts'
 import type { Deps } from './model/deps.ts'
 import type { Finding } from './model/finding.ts'
@@ -99,8 +99,7 @@ export class Runtime {
       startedAt: deps.clock.now(),
       audit: () => audit.status(),
       credentials: () => parts.credentials.status(),
-      issuers: () => this.#identifier.status(),
-      tokenCache: () => this.#identifier.cache(),
+      identifier: this.#identifier,
       snapshot: () => this.#current.peek(),
       refused: () => this.#reloader.refused,
       inFlight: () => this.#inFlight.count,
@@ -158,6 +157,8 @@ export class Runtime {
       inFlight: this.#inFlight,
       zones: zoneClocks(),
       identify: this.#identifier.identify,
+      nonce: this.#identifier.nonce,
+      challenged: this.#identifier.challenged,
       audit,
       meter: entry => {
         meterExchange(metrics, entry)
@@ -200,7 +201,7 @@ export class Runtime {
 
   /** Makes what outlives snapshots follow the one now in force. */
   #apply(next: Snapshot): void {
-    this.#identifier.configure(next.loaded.issuers)
+    this.#identifier.configure(next.loaded.issuers, next.loaded.dpop)
     this.#assertions.configure(assertionKeys(next.loaded))
     this.#hops.follow(next.loaded)
     this.#parts.credentials.follow(next.loaded, next.policy.roles)
@@ -216,7 +217,7 @@ export class Runtime {
         .reload({ by: 'change', withoutTests: false, why: '' })
         .catch((fault: unknown) => this.#parts.deps.log.error({ fault: String(fault) }, 'reload failed'))
     }
-    return watchPaths(watchedFiles(loaded), [resolve(base, config.policies.dir)], this.#parts.deps, changed)
+    return watchPaths([resolve(file), ...loaded.secretFiles], [resolve(base, config.policies.dir)], this.#parts.deps, changed)
   }
 
   async reload(request: ReloadRequest): Promise<ReloadResult> {

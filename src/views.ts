@@ -1,5 +1,5 @@
 import { type Endpoint, formatEndpoint } from './config/values.ts'
-import type { IssuerStatus } from './identity/identify.ts'
+import type { Identifier } from './identity/identify.ts'
 import type { CredentialStatus } from './model/credential.ts'
 import type { Clock } from './model/deps.ts'
 import type { Finding } from './model/finding.ts'
@@ -14,8 +14,7 @@ export interface Views {
   readonly startedAt: number
   readonly audit: () => AuditStatus
   readonly credentials: () => readonly CredentialStatus[]
-  readonly issuers: () => readonly IssuerStatus[]
-  readonly tokenCache: () => { readonly entries: number; readonly bytes: number }
+  readonly identifier: Pick<Identifier, 'status' | 'cache' | 'proofs'>
   readonly snapshot: () => Snapshot
   /** What the last reload refused. */
   readonly refused: () => readonly Finding[]
@@ -39,7 +38,7 @@ export const readiness = (views: Views): { readonly ready: boolean; readonly det
     ready,
     draining: views.draining(),
     audit: { ready: audit.ready, fault: audit.fault },
-    issuers: views.issuers(),
+    issuers: views.identifier.status(),
     credentials: views.credentials(),
     tenants: views.snapshot().policy.tenants,
   }
@@ -73,10 +72,11 @@ export const metricSources = (views: Views): MetricSources => ({
   policies: () => views.snapshot().policy.tenants,
   credentials: views.credentials,
   keys: () =>
-    views
-      .issuers()
+    views.identifier
+      .status()
       .map(({ issuer, ageSeconds }) => ({ issuer, fetchedAt: ageSeconds === null ? null : views.clock.now() - ageSeconds * 1000 })),
-  tokenCache: views.tokenCache,
+  tokenCache: views.identifier.cache,
+  proofs: views.identifier.proofs,
   inFlight: views.inFlight,
   rateBuckets: views.rateBuckets,
   hideBytes: views.hideBytes,

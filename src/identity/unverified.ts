@@ -2,7 +2,8 @@ import type { Identity } from '../model/identity.ts'
 import { Refusal } from '../model/problem.ts'
 import { acceptClaims, tokenTypeOf } from './claims.ts'
 import type { JsonObject } from './json.ts'
-import { parseToken } from './token.ts'
+import { audienceClaims } from './presets.ts'
+import { parseJws } from './token.ts'
 
 /** What a token says, which nobody has vouched for. */
 export interface Unverified {
@@ -19,7 +20,7 @@ const anyAudience = (aud: unknown): readonly string[] => [aud].flat().filter(one
  * explanations only; whoever acted on it would believe anybody. `now` in milliseconds. A Refusal is one that no key and no time changes.
  */
 export const readUnverified = (token: string, now: number): Unverified | Refusal => {
-  const jws = parseToken(token)
+  const jws = parseJws(token)
   if (jws instanceof Refusal) return jws
   const type = tokenTypeOf(jws.typ)
   if (type === null) return new Refusal('PST3010', 'typ')
@@ -35,6 +36,15 @@ export const readUnverified = (token: string, now: number): Unverified | Refusal
     maxLifetime: Number.POSITIVE_INFINITY,
     ca: null,
     allowHttpLoopback: false,
+    bound: null,
+    jwksUri: null,
+    kidRequired: false,
+    audienceClaims,
+    requiredClaims: [],
+    oneOfClaims: [],
+    oneOfScopes: [],
+    idTokens: false,
+    introspection: null,
     digest: '',
   }
   const accepted = acceptClaims(payload, type, settings, now)

@@ -96,7 +96,10 @@ export const requestFacts = (
     proof: 'shared-secret',
     gatewayRequestId: null,
     route: null,
+    publicUrl: null,
     authorization: null,
+    dpop: null,
+    clientCertificate: null,
     userAgent: '',
   } as const
   return { origin: { id: 'test', method, target, headers, host, clientIp, ...proved }, identity, now, zones }

@@ -10,6 +10,7 @@ const none: MetricSources = {
   credentials: () => [],
   keys: () => [],
   tokenCache: () => null,
+  proofs: () => 0,
   inFlight: () => 0,
   rateBuckets: () => 0,
   hideBytes: () => 0,
