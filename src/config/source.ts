@@ -1,5 +1,6 @@
 import { isAlias, isMap, isScalar, isSeq, LineCounter, parseAllDocuments, Scalar, type Node as YamlNode } from 'yaml'
 import type { Finding } from '../model/finding.ts'
+import { offsetWithin } from './within.ts'
 
 /** A value as written, with the offset of its first character. Plain data: it can cross a thread. */
 export type Node = ScalarNode | MapNode | ListNode
@@ -49,6 +50,7 @@ export class Source {
   readonly findings: Finding[] = []
   root: Node | null = null
   readonly #lines = new LineCounter()
+  #text = ''
 
   /** Reads one document of the YAML subset of policy section 3. Never throws: whatever is wrong is in `findings`. */
   constructor(file: string, bytes: Buffer, family: Family, limits: Partial<Limits> = {}) {
@@ -56,7 +58,9 @@ export class Source {
     this.family = family
     const bounds = { ...defaults, ...limits }
     const text = this.#decode(bytes, bounds.size)
-    if (text !== null) this.#parse(text, bounds)
+    if (text === null) return
+    this.#text = text
+    this.#parse(text, bounds)
   }
 
   get ok(): boolean {
@@ -72,6 +76,11 @@ export class Source {
   error(offset: number, number: number, message: string): void {
     if (this.findings.length >= maxFindings && !this.ok) return
     this.findings.push({ file: this.file, ...this.position(offset), severity: 'error', code: `${this.family}${number}`, message })
+  }
+
+  /** Reports an error inside the text of a scalar: at the `index`th UTF-16 unit of its value. */
+  errorWithin(scalar: Node, index: number, number: number, message: string): void {
+    this.error(offsetWithin(this.#text, scalar.offset, index), number, message)
   }
 
   warn(offset: number, number: number, message: string): void {
