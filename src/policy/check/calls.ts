@@ -25,8 +25,17 @@ const unknown = (node: Syntax, name: string, job: Job): null => {
 const wrongUse = (node: Syntax, job: Job, usage: string): null =>
   reject(job, node, 504, `this call is not in the language; write ${usage}.`)
 
+/** The parser passes over `size(a,)`, which is not CEL. */
+const endsInComma = (node: Syntax, args: readonly Syntax[], job: Job): boolean => {
+  const rest = job.text.slice(args.at(-1)?.end ?? node.end, node.end).replaceAll(/\/\/.*/g, '')
+  if (!/,\s*\)$/.test(rest)) return false
+  reject(job, node.end - 1, 501, '")" follows a comma; remove the comma.')
+  return true
+}
+
 /** `name(...)` */
 export const call = (node: Syntax, name: string, args: readonly Syntax[], job: Job, local: Local | null): Typed | null => {
+  if (endsInComma(node, args, job)) return null
   const [first, second] = args
   if (name === 'has') return has(node, args, job)
   if (name === 'size') return first && args.length === 1 ? size(node, first, job, local) : wrongUse(node, job, 'size(list)')
@@ -43,6 +52,7 @@ type MethodParts = readonly [name: string, receiver: Syntax, args: readonly Synt
 
 /** `receiver.name(...)` */
 export const method = (node: Syntax, [name, receiver, args]: MethodParts, job: Job, local: Local | null): Typed | null => {
+  if (endsInComma(node, args, job)) return null
   const [first, second] = args
   switch (name) {
     case 'size':
@@ -103,12 +113,7 @@ const text = (node: Syntax, op: TextOp, of: Syntax, arg: Syntax, job: Job, local
 const pattern = (node: Syntax, op: 'glob' | 're', of: Syntax, arg: Syntax, job: Job, local: Local | null): Typed | null => {
   const subject = job.convert(of, job, local)
   if (arg.op !== 'value' || typeof arg.args !== 'string')
-    return reject(
-      job,
-      arg,
-      506,
-      `the pattern of ${op}() must be a text that is written out: ${op}(text, '${op === 'glob' ? 'lit*' : '[a-z]+'}').`,
-    )
+    return reject(job, arg, 506, `the pattern of ${op}() is not written out; write ${op}(text, '${op === 'glob' ? 'lit*' : '[a-z]+'}').`)
   const written = job.convert(arg, job, local)
   if (!subject || !written || !isText(subject, job, `${op}() asks`)) return null
   const wrong =

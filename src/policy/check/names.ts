@@ -32,7 +32,7 @@ export const index = (node: Syntax, of: Syntax, key: Syntax, job: Job): Typed | 
   if (holder === null)
     return reject(job, node, 504, 'picking one item of a list is not in the language; write x in list, or list.exists(...).')
   if (key.op !== 'value' || typeof key.args !== 'string')
-    return reject(job, key, 504, `the name in ${holder}[...] must be a text that is written out: ${holder}['${examples[holder]}'].`)
+    return reject(job, key, 504, `the name in ${holder}[...] is not written out; write ${holder}['${examples[holder]}'].`)
   return reading(node, holder, key.args, key.start, job)
 }
 

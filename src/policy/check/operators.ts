@@ -1,7 +1,7 @@
 import type { Expr } from './ast.ts'
 import { bothSides, examples, isBool, type Job, type Local, reject, type Sides, spanOf, type Typed, typed, typeNames } from './job.ts'
 import { holderOf, presence } from './names.ts'
-import type { Syntax } from './syntax.ts'
+import { clip, type Syntax } from './syntax.ts'
 
 export const not = (node: Syntax, operand: Syntax, job: Job, local: Local | null): Typed | null => {
   const value = job.convert(operand, job, local)
@@ -56,8 +56,11 @@ const spelled = (expr: Expr, decimal: boolean): string | null => {
 export const within = (node: Syntax, [item, list]: Sides, job: Job, local: Local | null): Typed | null => {
   const holder = holderOf(list)
   if (holder !== null) {
-    if (item.op === 'value' && typeof item.args === 'string') return presence(node, holder, item.args, item.start, job)
-    return reject(job, item, 504, `the name before "in ${holder}" must be a text that is written out: '${examples[holder]}' in ${holder}.`)
+    const key = item.op === 'value' && typeof item.args === 'string' ? item.args : null
+    if (holder === 'claims' || holder === 'path')
+      return reject(job, node, 504, `${holder} is no map to look into; write has(claims.${key === null ? 'region' : clip(key)}).`)
+    if (key !== null) return presence(node, holder, key, item.start, job)
+    return reject(job, item, 504, `the name before "in ${holder}" is not written out; write '${examples[holder]}' in ${holder}.`)
   }
   const both = bothSides([item, list], job, local)
   if (!both) return null

@@ -24,6 +24,7 @@ export const literal = (node: Syntax, value: Value, job: Job): Typed | null => {
 const textProblem = (written: string, value: string): { readonly number: number; readonly message: string } | null => {
   const quoted = written.replace(/^[rR]/, '')
   if (/^('''|""")/.test(quoted)) return { number: 504, message: "triple quotes are not in the language; write '...' on one line." }
+  if (/[\r\n]/.test(written)) return { number: 501, message: 'a line break stands in a text; write \\n, or close the text on its line.' }
   if (quoted !== written && value.includes(`\\${quoted[0]}`))
     return { number: 501, message: "a quote stands in an r'...' text; write the other kind of quote around it." }
   return value.isWellFormed() ? null : { number: 501, message: 'the text has half a character (a lone surrogate); write the whole one.' }
