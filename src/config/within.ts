@@ -26,8 +26,8 @@ const inDouble = (file: string, from: number, index: number): number => {
   let at = from
   for (let i = 0; i < index; i++) {
     const written = file[at] === '\\' ? (escapes.get(file[at + 1] ?? '') ?? 2) : 1
-    // `\U0001F600` is one escape of two units: either of them stands at its start.
-    if (written === 10 && Number.parseInt(file.slice(at + 2, at + 10), 16) > 0xffff && ++i === index) break
+    // `\U0001F600` is one escape of two units.
+    if (written === 10 && Number.parseInt(file.slice(at + 2, at + 10), 16) > 0xffff) i++
     at += written
   }
   return at

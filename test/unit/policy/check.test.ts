@@ -210,6 +210,7 @@ describe('P505 guards', () => {
     ["claims.dept == 'a' && has(claims.dept)", 1, 'P505', /before it/],
     ["has(claims.accounts) && claims.dept == 'a'", 25, 'P505', /claims\.dept/],
     ["(has(claims.dept) || claims.vip) && claims.dept == 'a'", 37, 'P505', /before it/],
+    ["(!has(claims.dept) && claims.vip) || claims.dept == 'a'", 38, 'P505', /before it/],
     ["(claims.vip || claims.vip) && claims.groups.exists(g, has(claims.dept)) && claims.dept == 'a'", 76, 'P505', /before it/],
   )('%s', (_, row) => rejects(row))
 
@@ -453,14 +454,20 @@ describe('operators and functions', () => {
     expect(sides("path.account == 'c' && path.item == 'b'", { call: 'GET /v1/b/c' }, routes)).toBe('yes')
     expect(sides("path.account == 'c' && path.item == 'v1'", { call: 'GET /v1/b/c' }, routes)).toBe('yes')
     expect(sides("path.account == 'v1'", { call: 'GET /v1/b/c' }, routes)).toBe('no')
+    const alike = ['GET /a/{account}/{item}', 'GET /b/{account}/{item}', 'GET /c/{item}/{account}']
+    for (const path of ['/a/1/2', '/b/1/2', '/c/2/1']) expect(sides("path.account == '1'", { call: `GET ${path}` }, alike)).toBe('yes')
   })
 
   it('a trailing slash changes nothing for a deny with variables', () => {
     const engine = engineFor({
       claims,
-      rules: [deny('stop', { to: 'GET /v1/{account}', when: { check: "path.account == 'a'" } }), allow('read', { to: 'ANY /**' })],
+      rules: [
+        deny('stop', { to: ['GET /v1/{account}', 'GET /{account}/v2'], when: { check: "path.account == 'a'" } }),
+        allow('read', { to: 'ANY /**' }),
+      ],
     })
-    expect(['/v1/a/', '/v1/a', '/v1/b/'].map(path => decide(engine, { call: `GET ${path}` }))).toEqual([
+    expect(['/v1/a/', '/v1/a', '/a/v2/', '/v1/b/'].map(path => decide(engine, { call: `GET ${path}` }))).toEqual([
+      'deny stop',
       'deny stop',
       'deny stop',
       'allow read',
