@@ -131,7 +131,7 @@ export class Source {
     if (depth > bounds.depth) this.error(offset, 107, `nested deeper than ${bounds.depth} levels. Flatten it.`)
     if (isAlias(node)) this.error(offset, 105, `the alias *${node.source} is not accepted. Write the value out.`)
     else if (node.anchor) this.error(offset, 105, `the anchor &${node.anchor} is not accepted. Write the value out where it is used.`)
-    if (node.tag) this.error(offset, 105, 'tags are not accepted. Remove it, or put text that begins with "!" in quotes.')
+    if (node.tag) this.error(offset, 105, 'tags are not accepted. Remove it.')
     if (depth > bounds.depth) return { kind: 'scalar', offset, value: null, quoted: false, text: '' }
     if (isMap(node)) return { kind: 'map', offset, entries: this.#entries(node.items as Pair[], depth, bounds) }
     if (isSeq(node)) return { kind: 'list', offset, items: node.items.map(item => this.#node(item as YamlNode, depth + 1, bounds)) }
@@ -187,6 +187,7 @@ interface Pair {
 
 const syntaxMessage = (message: string): string => {
   if (/\btabs?\b/i.test(message)) return 'YAML is indented with spaces; here stands a tab. Write spaces.'
+  if (/unresolved tag/i.test(message)) return 'YAML reads what begins with "!" as a tag. Put the text in quotes, or write it below "|".'
   if (/unexpected scalar at node end/i.test(message))
     return 'YAML: text goes on behind its closing quote. Put all of it in the other kind of quotes, or write it below "|".'
   return `YAML: ${firstLine(message)}`

@@ -19,7 +19,7 @@ const maxItems = 256
 type Truth<R> = (request: R, item: Scalar) => Tri
 type Of<R, T> = (request: R, item: Scalar) => T | undefined
 
-/** Compiles a typed expression to closures that neither throw nor allocate but for joined text. */
+/** Compiles a typed expression to closures: what cannot be told is an answer, never an exception. */
 export const compileCheck = <R>(root: Expr, binding: Binding<R>): ((request: R) => Tri) => {
   const answer = truth(root, binding)
   return request => answer(request, '')

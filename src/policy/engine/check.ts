@@ -32,13 +32,12 @@ export const checkTest = (
     group.lines.push(line)
     groups.set(places.join(), group)
   }
-  const tests = [...groups.values()].map(({ places }) => {
-    const place = new Map(check.reads.path.map((name, i) => [name, places[i] ?? 0]))
-    return compileCheck(
+  const tests = [...groups.values()].map(({ places }) =>
+    compileCheck(
       check.root,
-      binding(claims, name => place.get(name) ?? 0),
-    )
-  })
+      binding(claims, name => places[check.reads.path.indexOf(name)]),
+    ),
+  )
   const [only] = tests
   if (only !== undefined && tests.length === 1) return only
   const index = routeIndex(
@@ -51,11 +50,11 @@ export const checkTest = (
   }
 }
 
-const binding = (claims: ReadonlyMap<string, Claim>, placeOf: (name: string) => number): Binding<Asked> => ({
+const binding = (claims: ReadonlyMap<string, Claim>, placeOf: (name: string) => number | undefined): Binding<Asked> => ({
   value(of, name) {
     if (of === 'path') {
       const place = placeOf(name)
-      return asked => segment(asked.facts.origin.target.path, place)
+      return asked => (place === undefined ? undefined : segment(asked.facts.origin.target.path, place))
     }
     if (of === 'query') return asked => parameter(asked.query, name)
     if (of === 'header') return asked => header(asked.facts.origin.headers, name)

@@ -345,6 +345,12 @@ describe('where a fault stands', () => {
   ])('is inside the text, however YAML writes it: %s', written => {
     expect(at(written)).toEqual([`${line}:${column + 1 + written.lastIndexOf('x')} P502`])
   })
+  it('what YAML itself makes of the first character is said with its remedy', () => {
+    expect(found('!has(claims.dept) || claims.vip')).toMatchObject([
+      { code: 'P103', message: expect.stringMatching(/begins with "!" as a tag/) },
+    ])
+    expect(found("'x-a' in header")).toMatchObject([{ code: 'P103', message: expect.stringMatching(/other kind of quotes/) }])
+  })
   it('is inside a block of several lines', () => {
     expect(at("|\n        claims.region == 'a' &&\n\n          claims.x\n")).toEqual([`${line + 3}:18 P502`])
     expect(at('|- # why\n        claims.x\n')).toEqual([`${line + 1}:16 P502`])
