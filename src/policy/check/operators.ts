@@ -1,7 +1,7 @@
 import type { Expr } from './ast.ts'
 import { bothSides, examples, isBool, type Job, type Local, reject, type Sides, spanOf, type Typed, typed, typeNames } from './job.ts'
 import { holderOf, presence } from './names.ts'
-import { clip, type Syntax } from './syntax.ts'
+import { clip, parseSyntax, partsOf, type Syntax } from './syntax.ts'
 
 export const not = (node: Syntax, operand: Syntax, job: Job, local: Local | null): Typed | null => {
   const value = job.convert(operand, job, local)
@@ -20,7 +20,20 @@ export const logic = (node: Syntax, kind: 'and' | 'or', sides: Sides, job: Job, 
 
 type Comparison = Extract<Expr, { kind: 'compare' }>['op']
 
+/**
+ * CEL gives `==` and `<` one rank, so `a == b < c` is `(a == b) < c`; the parser reads `a == (b < c)`, as C does. What stands
+ * between the two operators is an expression of its own unless a bracket was opened there.
+ */
+const isAmbiguous = (op: Comparison, [left, right]: Sides, { text }: Job): boolean => {
+  if ((op !== '==' && op !== '!=') || !['<', '<=', '>', '>=', 'in'].includes(right.op)) return false
+  const [inner] = partsOf(right)
+  const between = text.slice(text.indexOf(op, left.end) + 2, text.indexOf(right.op, inner?.end))
+  return !('message' in parseSyntax(between))
+}
+
 export const compare = (node: Syntax, op: Comparison, sides: Sides, job: Job, local: Local | null): Typed | null => {
+  if (isAmbiguous(op, sides, job))
+    return reject(job, sides[1], 501, `"${op}" and "${sides[1].op}" have one rank in CEL; write brackets around the part behind "${op}".`)
   const both = bothSides(sides, job, local)
   if (!both) return null
   const [left, right] = both

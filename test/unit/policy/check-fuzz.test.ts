@@ -211,6 +211,11 @@ const garbage = (c: Chance): string => {
   if (c.maybe(2))
     return c.pick(['method', '!'.repeat(17), `${'(1 < '.repeat(17)}2${')'.repeat(17)}`, "re(method, '(')", "re(subject, 'a{999}')"])
   let text = randomCheck(c)
+  // Without its brackets an expression shows which operator binds first.
+  if (c.maybe(40)) {
+    for (let n = 3; n > 0; n--) text = text.replaceAll(/(?<!\w)\(([^()]*)\)/g, (whole, inner: string) => (c.maybe(60) ? inner : whole))
+    if (c.maybe(70)) return text
+  }
   for (let n = 1 + c.below(3); n > 0; n--) {
     const at = c.below(text.length + 1)
     const cut = c.maybe(50) ? c.below(4) : 0

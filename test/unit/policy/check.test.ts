@@ -74,6 +74,9 @@ describe('P501 syntax', () => {
     ['claims.groups.exists(1, true)', 22, 'P501', /list\.exists\(item,/],
     ['size(claims.groups,) == 1', 20, 'P501', /remove the comma/],
     ["claims.region == r'it\\'s'", 18, 'P501', /the other kind of quote/],
+    ['claims.vip == claims.level < 3.0', 15, 'P501', /write brackets around the part behind "=="/],
+    ['(claims.vip) != (claims.level) < (3.0)', 18, 'P501', /one rank in CEL/],
+    ["true == 'a' in claims.groups && claims.vip", 9, 'P501', /one rank in CEL/],
     ['claims.vip ; true', 12, 'P501', /cannot stand here/],
     ['__proto__ == 1.0', 1, 'P501', /reserved/],
   )('%s', (_, row) => rejects(row))
@@ -426,6 +429,8 @@ describe('operators and functions', () => {
     ["claims.groups != ['staff']", 'yes'],
     ["'lead' in claims.groups", 'yes'],
     ["claims.region in ['us', 'eu']", 'yes'],
+    ['claims.vip == (claims.level < 4.0) && claims.vip == ((claims.level) < (4.0)) && claims.level < 4.0 == claims.vip', 'yes'],
+    ["true == ('lead' in claims.groups) && 'lead' in claims.groups == true", 'yes'],
     ["claims.region in [path.account, 'us']", 'no'],
     ['2.5 in claims.marks', 'yes'],
     ['size(claims.groups) in [1, 2]', 'yes'],
