@@ -1,5 +1,6 @@
 import { isAlias, isMap, isScalar, isSeq, LineCounter, parseAllDocuments, Scalar, type Node as YamlNode } from 'yaml'
 import type { Finding } from '../model/finding.ts'
+import { offsetWithin } from './within.ts'
 
 /** A value as written, with the offset of its first character. Plain data: it can cross a thread. */
 export type Node = ScalarNode | MapNode | ListNode
@@ -49,6 +50,7 @@ export class Source {
   readonly findings: Finding[] = []
   root: Node | null = null
   readonly #lines = new LineCounter()
+  #text = ''
 
   /** Reads one document of the YAML subset of policy section 3. Never throws: whatever is wrong is in `findings`. */
   constructor(file: string, bytes: Buffer, family: Family, limits: Partial<Limits> = {}) {
@@ -56,7 +58,9 @@ export class Source {
     this.family = family
     const bounds = { ...defaults, ...limits }
     const text = this.#decode(bytes, bounds.size)
-    if (text !== null) this.#parse(text, bounds)
+    if (text === null) return
+    this.#text = text
+    this.#parse(text, bounds)
   }
 
   get ok(): boolean {
@@ -72,6 +76,11 @@ export class Source {
   error(offset: number, number: number, message: string): void {
     if (this.findings.length >= maxFindings && !this.ok) return
     this.findings.push({ file: this.file, ...this.position(offset), severity: 'error', code: `${this.family}${number}`, message })
+  }
+
+  /** Reports an error inside the text of a scalar: at the `index`th UTF-16 unit of its value. */
+  errorWithin(scalar: Node, index: number, number: number, message: string): void {
+    this.error(offsetWithin(this.#text, scalar.offset, index), number, message)
   }
 
   warn(offset: number, number: number, message: string): void {
@@ -176,8 +185,13 @@ interface Pair {
   readonly value: YamlNode | null
 }
 
-const syntaxMessage = (message: string): string =>
-  /\btabs?\b/i.test(message) ? 'YAML is indented with spaces; here stands a tab. Write spaces.' : `YAML: ${firstLine(message)}`
+const syntaxMessage = (message: string): string => {
+  if (/\btabs?\b/i.test(message)) return 'YAML is indented with spaces; here stands a tab. Write spaces.'
+  if (/unresolved tag/i.test(message)) return 'YAML reads what begins with "!" as a tag. Put the text in quotes, or write it below "|".'
+  if (/unexpected scalar at node end/i.test(message))
+    return 'YAML: text goes on behind its closing quote. Put all of it in the other kind of quotes, or write it below "|".'
+  return `YAML: ${firstLine(message)}`
+}
 const firstLine = (text: string): string => (text.split('\n', 1)[0] ?? '').trim()
 const longestLine = (text: string): number => text.split('\n').reduce((most, line) => Math.max(most, line.length), 0)
 

@@ -43,7 +43,7 @@ export const compilePolicy = (tenant: string, digest: string, document: PolicyDo
   const set = (effect: Rule['effect']): RuleSet => {
     const rules = document.rules.filter(rule => rule.effect === effect)
     return {
-      rules: rules.map(rule => compileRule(rule, who, document.always)),
+      rules: rules.map(rule => compileRule(rule, who, document)),
       index: routeIndex(
         rules.map(rule => rule.to),
         effect === 'deny',
@@ -54,7 +54,7 @@ export const compilePolicy = (tenant: string, digest: string, document: PolicyDo
   return { tenant, digest, denies: set('deny'), allows: set('allow'), document }
 }
 
-const compileRule = (rule: Rule, who: ReadonlyMap<string, Callers>, always: Obligations): CompiledRule => {
+const compileRule = (rule: Rule, who: ReadonlyMap<string, Callers>, { always, claims }: PolicyDocument): CompiledRule => {
   const [side, opposite]: readonly [Side, Side] = rule.effect === 'allow' ? ['grant', 'refuse'] : ['refuse', 'grant']
   const conditions: Condition[] = [
     ...window(rule),
@@ -65,7 +65,7 @@ const compileRule = (rule: Rule, who: ReadonlyMap<string, Callers>, always: Obli
     const excepted = callersTest(rule.except, who, opposite)
     conditions.push({ label: `except ${rule.except.join(' or ')}`, test: look => not(excepted(look.facts.identity)) })
   }
-  if (rule.when) conditions.push(...compileWhen(rule.when, side))
+  if (rule.when) conditions.push(...compileWhen(rule.when, side, rule.to, claims))
   return {
     name: rule.name,
     conditions,
