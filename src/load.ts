@@ -4,6 +4,7 @@ import { dirname, resolve } from 'node:path'
 import { type IssuerSettings, issuerSettings } from './identity/settings.ts'
 import type { Proof } from './model/exchange.ts'
 import type { Finding } from './model/finding.ts'
+import { parseHashKey } from './record/keys.ts'
 import { type Config, configFinding, type ReadConfig, readConfig } from './settings.ts'
 
 /** A readable configuration together with the contents of every file that it names. */
@@ -14,6 +15,8 @@ export interface LoadedConfig {
   /** SHA-256 over the file and everything it names, hex. */
   readonly digest: string
   readonly secrets: readonly Buffer[]
+  /** Of `audit.hash-key-files`. */
+  readonly hashKeys: readonly Buffer[]
   readonly issuers: readonly IssuerSettings[]
   /** PEM of each upstream's CA file, by upstream name. */
   readonly upstreamCa: ReadonlyMap<string, string>
@@ -39,6 +42,7 @@ export const loadConfig = async (file: string): Promise<LoadedConfig | readonly 
   if (read.config === null) return read.source.findings
   const files = new NamedFiles(read, dirname(resolve(file)))
   const secrets = await Promise.all(read.config.gateway['secret-files'].map((path, i) => files.secret(path, i)))
+  const hashKeys = await Promise.all(read.config.audit['hash-key-files'].map(path => files.hashKey(path)))
   const issuers = await Promise.all(
     read.config.issuers.map(async entry =>
       issuerSettings(entry, entry['ca-file'] === null ? null : await files.pem(entry['ca-file'], 'issuers')),
@@ -50,7 +54,7 @@ export const loadConfig = async (file: string): Promise<LoadedConfig | readonly 
   if (!read.source.ok) return read.source.findings
   const digest = createHash('sha256').update(read.bytes)
   for (const part of files.contents) digest.update(part)
-  return { file, read, config: read.config, digest: digest.digest('hex'), secrets, issuers, upstreamCa }
+  return { file, read, config: read.config, digest: digest.digest('hex'), secrets, hashKeys, issuers, upstreamCa }
 }
 
 /** The proof in force: `none-accept-direct-traffic` stands alone, so one word tells all. */
@@ -82,6 +86,15 @@ class NamedFiles {
     if (secret.some(byte => byte < 0x21 || byte > 0x7e))
       this.#wrong(key, 204, `secret file ${index + 1} holds bytes that cannot stand in a header. Write hex or base64.`)
     return secret
+  }
+
+  async hashKey(path: string): Promise<Buffer> {
+    const key = 'audit.hash-key-files'
+    const bytes = await this.#bytes(path, key)
+    const parsed = parseHashKey(bytes)
+    if (parsed === null && bytes.length > 0)
+      this.#wrong(key, 204, `${path} holds no key of 32 bytes or more in hex. Make one: postern audit keygen --hash --out FILE.`)
+    return parsed ?? Buffer.alloc(0)
   }
 
   async pem(path: string, key: string): Promise<string> {

@@ -118,7 +118,7 @@ const headerTest = (name: string, wanted: Expectation, side: Side): Test => {
 const isBlank = (c: number): boolean => c === 0x20 || c === 0x09
 
 /** Blanks of HTTP only: `trim` would also remove what a backend keeps. */
-const withoutBlanks = (value: string): string => {
+export const withoutBlanks = (value: string): string => {
   let from = 0
   let to = value.length
   while (from < to && isBlank(value.charCodeAt(from))) from++
