@@ -22,10 +22,10 @@ export interface ReadSet {
   readonly query: ReadonlySet<string>
 }
 
-/** The name of a claim as a fact: itself at the top level, else a JSON pointer. `aud` and `scope` alone mean what was made of these claims. */
+/** The name of a claim as a fact: itself at the top level, else a JSON pointer, so that it is never the name of another kind of fact. */
 export const claimFact = (path: readonly string[]): string => {
   const [top = ''] = path
-  if (path.length === 1 && !top.startsWith('/') && top !== 'aud' && top !== 'scope') return top
+  if (path.length === 1 && !/^(\/|aud$|scope$|header\.|query\.)/.test(top)) return top
   return path.map(key => `/${key.replaceAll('~', '~0').replaceAll('/', '~1')}`).join('')
 }
 
