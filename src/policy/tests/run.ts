@@ -65,7 +65,7 @@ const finding = (file: string, spot: Expectation['spot'], number: number, text: 
   message: text,
 })
 
-const factsOf = (bench: Bench, test: TestFile, { caller, request, overrides, at }: Expectation, zones: ZoneClocks): Facts => {
+export const factsOf = (bench: Bench, test: TestFile, { caller, request, overrides, at }: Expectation, zones: ZoneClocks): Facts => {
   const keys = new Map([...resolveCaller(caller, test.callers), ...overrides])
   const { identity, host, clientIp } = buildCaller(caller, keys, {
     recognise: bench.recognise,
@@ -91,16 +91,17 @@ const rulesOf = (decision: Decision, policy: CompiledPolicy): readonly string[] 
   return own.filter(rule => rule !== 'default')
 }
 
-const effectOf = (decision: Decision): Effect => (decision.effect === 'deny' && decision.code === 'PST2106' ? 'step-up' : decision.effect)
+export const effectOf = (decision: Decision): Effect =>
+  decision.effect === 'deny' && decision.code === 'PST2106' ? 'step-up' : decision.effect
 const reasonOf = (decision: Decision): string => (decision.effect === 'allow' ? decision.permit.rule : decision.reason)
 const roleOf = (decision: Decision): string | null => (decision.effect === 'allow' ? decision.permit.cassandraRole : null)
 
-const outcomeOf = (decision: Decision): Outcome => {
+export const outcomeOf = (decision: Decision): Outcome => {
   const effect = effectOf(decision)
   const gain = decision.shadow === null ? 0 : width(decision.shadow.effect) - width(effect)
   return { effect, shadow: gain > 0 ? '+' : gain < 0 ? '-' : '' }
 }
-const spelled = ({ effect, shadow }: Outcome): string => `${effect}${shadow}`
+export const spelled = ({ effect, shadow }: Outcome): string => `${effect}${shadow}`
 
 const hiddenBy = (decision: Decision): readonly string[] =>
   decision.effect === 'allow' ? decision.permit.obligations.hide.map(path => path.text).sort() : []

@@ -37,6 +37,18 @@ export interface Decided {
 
 const mismatch: Outcome = { effect: 'deny', rule: 'tenant-mismatch', role: null, digest: '' }
 
+export const revealerOf = ({ platform, tenants }: Against, hashers: readonly Hasher[]): Reveal => {
+  const documents = [platform.document, ...tenants.map(({ policy }) => policy.document)]
+  const recognised = tenants.map(({ recognise }) => recognise)
+  return revealer(literals(documents, recognised), hashers)
+}
+
+export const tenantOf = ({ platform }: Pick<Against, 'platform'>, { policy, recognise }: Against['tenants'][number]): Tenant => ({
+  possible: possiblePolicy(policy),
+  recognise,
+  reads: namesOf(readSet([platform.document, policy.document], [])),
+})
+
 /** Tenants that one request may belong to, past which nothing is said about it. */
 const mostTenants = 4
 
@@ -48,11 +60,11 @@ export class Again {
   readonly #reveal: Reveal
   readonly #zones = zoneClocks()
 
-  constructor({ platform, tenants }: Against, hashers: readonly Hasher[]) {
-    this.#platform = possiblePolicy(platform)
-    for (const { policy, recognise } of tenants) {
-      const reads = namesOf(readSet([platform.document, policy.document], []))
-      const tenant: Tenant = { possible: possiblePolicy(policy), recognise, reads }
+  constructor(against: Against, hashers: readonly Hasher[]) {
+    this.#platform = possiblePolicy(against.platform)
+    for (const one of against.tenants) {
+      const tenant = tenantOf(against, one)
+      const { recognise } = tenant
       this.#byDigest.set(recogniseDigest(recognise), tenant)
       for (const issuer of new Set(recognise.issuer)) {
         const others = this.#byIssuer.get(issuer)
@@ -60,9 +72,7 @@ export class Again {
         else others.push(tenant)
       }
     }
-    const documents = [platform.document, ...tenants.map(({ policy }) => policy.document)]
-    const recognised = tenants.map(({ recognise }) => recognise)
-    this.#reveal = revealer(literals(documents, recognised), hashers)
+    this.#reveal = revealerOf(against, hashers)
   }
 
   decide(recorded: Recorded): Decided {
