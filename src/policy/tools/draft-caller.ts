@@ -79,11 +79,13 @@ const signedIn = (now: number, at: unknown, { rules }: PolicyDocument): number |
   return bounds.find(bound => age <= bound) ?? (bounds.at(-1) ?? 0) + 60_000
 }
 
+/** A key of a flow map: quoted where YAML might read another value. */
+export const keyText = (name: string): string =>
+  /^[A-Za-z_][\w-]*$/.test(name) && !/^(true|false|null)$/i.test(name) ? name : JSON.stringify(name)
+
 /** A caller as a line of YAML. */
 export const spellCaller = (keys: CallerKeys): string => {
-  const parts = [...keys].map(
-    ([name, value]) => `${JSON.stringify(name)}: ${name === 'act' ? actor(value as string[]) : spell(name, value)}`,
-  )
+  const parts = [...keys].map(([name, value]) => `${keyText(name)}: ${name === 'act' ? actor(value as string[]) : spell(name, value)}`)
   return parts.length === 0 ? '{}' : `{ ${parts.join(', ')} }`
 }
 

@@ -3,7 +3,7 @@ import type { CompiledPolicy } from '../engine/compile.ts'
 import { candidates } from '../engine/route-index.ts'
 import type { RouteLine } from '../language/pattern.ts'
 import type { TestRequest } from '../tests/caller.ts'
-import type { Refused } from './draft-caller.ts'
+import { keyText, type Refused } from './draft-caller.ts'
 import type { Dim } from './possible.ts'
 import type { StandIns } from './stand-ins.ts'
 
@@ -65,8 +65,6 @@ export const spellRequest = ({ method, target, headers }: TestRequest): string =
     const name = headers[i] ?? ''
     fields.set(name, [...(fields.get(name) ?? []), headers[i + 1] ?? ''])
   }
-  const spelled = [...fields].map(
-    ([name, values]) => `${JSON.stringify(name)}: ${JSON.stringify(values.length === 1 ? values[0] : values)}`,
-  )
+  const spelled = [...fields].map(([name, values]) => `${keyText(name)}: ${JSON.stringify(values.length === 1 ? values[0] : values)}`)
   return `{ call: ${call}, header: { ${spelled.join(', ')} } }`
 }

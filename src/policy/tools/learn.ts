@@ -153,14 +153,16 @@ export class Learner {
   }
 
   #callerName(dim: Dim, taken: ReadonlySet<string>): string {
-    const held = [...this.#bench.policy.document.who.keys()].find(name => this.#possible.holds(name, dim) === always)
+    // Files go from the many to the few: the last name says most.
+    const held = [...this.#bench.policy.document.who.keys()].findLast(name => this.#possible.holds(name, dim) === always)
     return numbered(held ?? (dim.look.facts.identity.agents.length > 0 ? 'an-agent' : 'caller'), taken)
   }
 
   #requestName(dim: Dim): string {
     const { method } = dim.look.facts.origin
     const rules = [...this.#bench.policy.document.rules, ...this.#platform.document.rules]
-    const pattern = rules.map(rule => lineOf(rule, dim)).find(line => line !== null) ?? ''
+    const patterns = rules.map(rule => lineOf(rule, dim) ?? '')
+    const pattern = patterns.reduce((longest, one) => (one.length > longest.length ? one : longest), '')
     return `${method} ${pattern}`
       .toLowerCase()
       .replace(/[^a-z0-9]+/g, '-')

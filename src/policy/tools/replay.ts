@@ -5,7 +5,7 @@ import type { RouteLine } from '../language/pattern.ts'
 import type { Rule } from '../language/rule.ts'
 import { Again, type Against, type Decided } from './again.ts'
 import type { Hasher } from './literals.ts'
-import { always } from './mask.ts'
+import { always, never } from './mask.ts'
 import { type Dim, type Outcome, onRoute } from './possible.ts'
 
 export const kinds = ['newly-allowed', 'newly-denied', 'obligations-changed', 'cannot-tell', 'same'] as const
@@ -95,7 +95,7 @@ export class Replay {
       tenant,
       kind,
       was: spelled(recorded, kind),
-      is: [...new Set(decided.outcomes.map(outcome => spelled(outcome, kind)))].join(' or ') || 'unknown',
+      is: [...new Set(decided.outcomes.map(outcome => spelled(outcome, kind)))].sort().join(' or ') || 'unknown',
       callers: callersOf(decided),
       route: routeOf(recorded, decided),
       because: told ? `${recorded.rule} -> ${now.join(' or ')}` : limited(decided.missing()) || 'its facts',
@@ -129,8 +129,10 @@ const limited = (names: readonly string[]): string =>
 const callersOf = ({ tenant, dim }: Decided): string => {
   if (tenant === null) return '(not known)'
   const { holds, policy } = tenant.possible
-  const names = [...policy.document.who.keys()].filter(name => holds(name, dim) === always)
+  const masks = [...policy.document.who.keys()].map(name => ({ name, mask: holds(name, dim) }))
+  const names = masks.filter(({ mask }) => mask === always).map(({ name }) => name)
   if (names.length > 0) return limited(names)
+  if (masks.some(({ mask }) => mask !== never)) return '(not known)'
   return dim.look.facts.identity.agents.length > 0 ? '(an agent)' : '(anyone)'
 }
 
