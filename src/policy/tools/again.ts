@@ -25,7 +25,7 @@ export interface Tenant {
 }
 
 /** A request decided again. */
-export interface Decided {
+export interface Judgement {
   /** All that it may come to: one where enough is known. Empty: nothing can be said. */
   readonly outcomes: readonly Outcome[]
   /** Whose request it is; null: nobody's, or not known. */
@@ -75,7 +75,7 @@ export class Again {
     this.#reveal = revealerOf(against, hashers)
   }
 
-  decide(recorded: Recorded): Decided {
+  decide(recorded: Recorded): Judgement {
     const { facts, grades } = factsOfRecord(recorded, this.#reveal, this.#zones)
     const dim: Dim = { look: new Look(facts), grades }
     // A part of a path or of a name is another path or name.

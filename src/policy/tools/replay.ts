@@ -3,7 +3,7 @@ import type { Recorded } from '../../model/recorded.ts'
 import { candidates, routeIndex } from '../engine/route-index.ts'
 import type { RouteLine } from '../language/pattern.ts'
 import type { Rule } from '../language/rule.ts'
-import { Again, type Against, type Decided } from './again.ts'
+import { Again, type Against, type Judgement } from './again.ts'
 import type { Hasher } from './literals.ts'
 import { always, never } from './mask.ts'
 import { type Dim, type Outcome, onRoute } from './possible.ts'
@@ -80,7 +80,7 @@ export class Replay {
     return { counts, tenants, groups: groups.sort(byWeight), ungrouped: this.#ungrouped }
   }
 
-  #kind(recorded: Recorded, { outcomes }: Decided): Kind {
+  #kind(recorded: Recorded, { outcomes }: Judgement): Kind {
     const found = new Set(outcomes.map(outcome => kindOf(recorded, outcome)))
     const [one] = found
     if (one !== undefined && found.size === 1) return one
@@ -88,7 +88,7 @@ export class Replay {
     return this.#unchanged.has(`${recorded.policyDigest} ${recorded.platformDigest}`) ? 'same' : 'cannot-tell'
   }
 
-  #group(tenant: string, kind: Kind, recorded: Recorded, decided: Decided): void {
+  #group(tenant: string, kind: Kind, recorded: Recorded, decided: Judgement): void {
     const told = kind !== 'cannot-tell'
     const now = [...new Set(decided.outcomes.map(outcome => outcome.rule))]
     const head = {
@@ -126,7 +126,7 @@ const spelled = ({ effect, role }: Pick<Outcome, 'effect' | 'role'>, kind: Kind)
 const limited = (names: readonly string[]): string =>
   `${names.slice(0, mostNames).join(', ')}${names.length > mostNames ? ` and ${names.length - mostNames} more` : ''}`
 
-const callersOf = ({ tenant, dim }: Decided): string => {
+const callersOf = ({ tenant, dim }: Judgement): string => {
   if (tenant === null) return '(not known)'
   const { holds, policy } = tenant.possible
   const masks = [...policy.document.who.keys()].map(name => ({ name, mask: holds(name, dim) }))
@@ -137,7 +137,7 @@ const callersOf = ({ tenant, dim }: Decided): string => {
 }
 
 /** The line that covers the request, of the rule that decides now or decided then, or of the first rule that has one. */
-const routeOf = ({ rule: then, method }: Recorded, { outcomes, tenant, dim }: Decided): string => {
+const routeOf = ({ rule: then, method }: Recorded, { outcomes, tenant, dim }: Judgement): string => {
   if (tenant === null) return `${method} (no route)`
   const rules = onRoute(tenant.possible, dim).map(({ rule }) => rule)
   const named = [...outcomes.map(outcome => outcome.rule), then].flatMap(name => rules.find(rule => rule.name === name) ?? [])
