@@ -9,6 +9,8 @@ const commands: Readonly<Record<string, { readonly about: string; load(): Promis
   try: { about: 'explain a request with a real token', load: () => import('./try.ts') },
   say: { about: 'say in plain English what policies mean', load: () => import('./say.ts') },
   grid: { about: 'the access-review table', load: () => import('./grid.ts') },
+  replay: { about: 'decide recorded requests again by other policies', load: () => import('./replay.ts') },
+  learn: { about: 'draft tests from traffic, list what no traffic needs', load: () => import('./learn.ts') },
   audit: { about: 'make a signing key, verify the record', load: () => import('./audit.ts') },
   config: { about: 'show the effective configuration', load: () => import('./config.ts') },
   status: { about: 'ask a running process how it is', load: () => import('./status.ts') },

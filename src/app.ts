@@ -85,9 +85,11 @@ const startAudit = async (loaded: LoadedConfig, deps: Deps, options: AppOptions)
   }
   try {
     const key = await readSigningKey(resolve(base, settings['key-file']))
-    return await openAudit(settings, { ...deps, stdout: options.stdout }, { instance: hostname(), version, base, key }).catch(
-      (fault: unknown) => wrong('audit.dir', fault),
-    )
+    return await openAudit(
+      settings,
+      { ...deps, stdout: options.stdout },
+      { instance: hostname(), version, base, key, hashKeys: loaded.hashKeys },
+    ).catch((fault: unknown) => wrong('audit.dir', fault))
   } catch (fault) {
     const hint = ' Make one: postern audit keygen --out FILE.'
     return wrong('audit.key-file', new Error(`${fault instanceof Error ? fault.message : String(fault)}${hint}`))

@@ -21,6 +21,8 @@ export interface LoadedConfig {
   /** SHA-256 over the file and everything it names, hex. */
   readonly digest: string
   readonly secrets: readonly SecretBytes[]
+  /** Of `audit.hash-key-files`. */
+  readonly hashKeys: readonly SecretBytes[]
   readonly issuers: readonly IssuerSettings[]
   readonly dpop: DpopSettings
   /** Absolute paths of the files with secrets, which change on their own. */
@@ -57,6 +59,7 @@ export const loadConfig = async (file: string): Promise<LoadedConfig | readonly 
   const secrets = await Promise.all(
     read.config.gateway['secret-files'].map((path, i) => files.secret(path, 'gateway.secret-files', `secret file ${i + 1}`)),
   )
+  const hashKeys = await Promise.all(read.config.audit['hash-key-files'].map(path => files.hashKey(path)))
   const nonceKey =
     dpop['nonce-key-file'] === null ? null : await files.secret(dpop['nonce-key-file'], 'dpop.nonce-key-file', 'the key of the nonces')
   const issuers = await Promise.all(
@@ -94,6 +97,7 @@ export const loadConfig = async (file: string): Promise<LoadedConfig | readonly 
     issuers: issuers.flat(),
     dpop: { maxAge: dpop['max-age'], nonce: dpop.nonce, nonceKey },
     secretFiles: files.secretFiles,
+    hashKeys,
     assertionKeys,
     vaultKeys,
     bearers,

@@ -6,6 +6,7 @@ import { readRecipientKey } from './credentials/seal.ts'
 import type { ClientSecret, IntrospectionEntry } from './identity/introspection-settings.ts'
 import type { RecipientKey } from './model/credential.ts'
 import { Secret, SecretBytes } from './model/secret.ts'
+import { parseHashKey } from './record/keys.ts'
 import type { ReadConfig } from './settings.ts'
 
 const maxFile = 1024 * 1024
@@ -61,6 +62,15 @@ export class NamedFiles {
     if (typeof found !== 'string') return found
     this.#wrong(key, 204, `${path} ${found}`)
     return null
+  }
+
+  async hashKey(path: string): Promise<SecretBytes> {
+    const key = 'audit.hash-key-files'
+    const bytes = await this.#secretBytes(path, key, path)
+    const parsed = parseHashKey(bytes)
+    if (parsed === null && bytes.length > 0)
+      this.#wrong(key, 204, `${path} holds no key of 32 bytes or more in hex. Make one: postern audit keygen --hash --out FILE.`)
+    return parsed ?? new SecretBytes(Buffer.alloc(0))
   }
 
   /** 256 bits, in hex or base64. None where the file holds something else. */

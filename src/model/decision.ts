@@ -1,4 +1,5 @@
 import type { Origin } from './exchange.ts'
+import type { Basis } from './fact.ts'
 import type { Identity } from './identity.ts'
 import type { Permit } from './permit.ts'
 import type { LoginChallenge, ProblemCode } from './problem.ts'
@@ -51,9 +52,17 @@ export interface Denial {
   readonly challenge: LoginChallenge | null
   /** Null where no shadow rule is a candidate. */
   readonly shadow: ShadowDecision | null
+  readonly basis: Basis
 }
 
-export type Decision = { readonly effect: 'allow'; readonly permit: Permit; readonly shadow: ShadowDecision | null } | Denial
+export interface Approval {
+  readonly effect: 'allow'
+  readonly permit: Permit
+  readonly shadow: ShadowDecision | null
+  readonly basis: Basis
+}
+
+export type Decision = Approval | Denial
 
 /** The composed policies of one snapshot. Pure: same facts, same answer. */
 export interface PolicyEngine {

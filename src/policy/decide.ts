@@ -1,10 +1,12 @@
 import { createHash } from 'node:crypto'
 import type { Decision, Denial, Facts, PolicyEngine, ShadowDecision, TenantState } from '../model/decision.ts'
+import type { Basis } from '../model/fact.ts'
 import { merged } from '../model/obligation.ts'
 import { Permit } from '../model/permit.ts'
 import { type CompiledPolicy, type CompiledRule, firstAllow, firstDeny, isShadowed } from './engine/compile.ts'
 import { Look } from './engine/conditions.ts'
 import { isMet } from './engine/login.ts'
+import { compileReads, readSet, recogniseDigest } from './engine/reads.ts'
 import { type Claimant, hostOwners, tenantIndex } from './engine/recognise.ts'
 import type { Recognise } from './language/recognise-shape.ts'
 
@@ -15,36 +17,39 @@ export interface Enforced {
   readonly state: TenantState
 }
 
-const denial = (code: Denial['code'], reason: string, tenant: string | null, policyDigest: string | null, inDoubt = false): Denial => ({
-  effect: 'deny',
-  code,
-  reason,
-  tenant,
-  policyDigest,
-  inDoubt,
-  challenge: null,
-  shadow: null,
-})
+type Deny = Pick<Denial, 'code' | 'reason' | 'tenant' | 'policyDigest' | 'basis'>
+
+const denial = (deny: Deny, inDoubt = false): Denial => ({ effect: 'deny', ...deny, inDoubt, challenge: null, shadow: null })
+
+/** A tenant's policy, and what every decision by it stands on. */
+interface Serving {
+  readonly policy: CompiledPolicy
+  readonly basis: Basis
+}
 
 /** Puts compiled policies together. `tenants` are in order of name. */
 export const policyEngine = (platform: CompiledPolicy, tenants: readonly Enforced[]): PolicyEngine => {
   const claimants = tenants.flatMap(({ policy, recognise, state: { tenant } }) => (recognise ? [{ recognise, tenant, policy }] : []))
   const serving = tenantIndex(
-    claimants.flatMap(({ recognise, policy }): Claimant<CompiledPolicy>[] => (policy ? [{ recognise, value: policy }] : [])),
+    claimants.flatMap(({ recognise, policy }): Claimant<Serving>[] =>
+      policy ? [{ recognise, value: { policy, basis: basisOf(platform, policy, recognise) } }] : [],
+    ),
   )
   // Looked at only when no tenant in force is meant: a broken file must not take requests from a sound one.
   const waiting = tenantIndex(claimants.flatMap(({ recognise, tenant, policy }) => (policy ? [] : [{ recognise, value: tenant }])))
   // A broken file without host lines would make every host everybody's.
   const hosts = claimants.filter(({ recognise, policy }) => policy !== null || recognise.host !== null)
   const ownerOf = hostOwners(hosts.map(({ recognise, tenant }) => ({ recognise, value: tenant })))
+  const basis = strangersBasis(platform, claimants)
   return {
     decide(facts) {
       const { origin, identity } = facts
       const found = serving(identity, origin.host)
       if (typeof found === 'object') return decideFor(found.one, platform, facts)
       const broken = found === 'none' ? waiting(identity, origin.host) : found
-      if (typeof broken === 'object') return denial('PST2104', 'policy-unavailable', broken.one, null)
-      return denial('PST2103', 'tenant-mismatch', ownerOf(origin.host), null)
+      if (typeof broken === 'object')
+        return denial({ code: 'PST2104', reason: 'policy-unavailable', tenant: broken.one, policyDigest: null, basis })
+      return denial({ code: 'PST2103', reason: 'tenant-mismatch', tenant: ownerOf(origin.host), policyDigest: null, basis })
     },
     tenantOfHost: ownerOf,
     roles: [
@@ -55,7 +60,22 @@ export const policyEngine = (platform: CompiledPolicy, tenants: readonly Enforce
   }
 }
 
-type Verdict =
+/** Claims by which tenants are told apart, kept of a caller of none: a bound, as no file bounds them all together. */
+const mostRecognised = 16
+
+const basisOf = (platform: CompiledPolicy, policy: CompiledPolicy, recognise: Recognise): Basis => ({
+  platformDigest: platform.digest,
+  recognised: recogniseDigest(recognise),
+  reads: compileReads(readSet([platform.document, policy.document], recognise.claims.keys())),
+})
+
+/** Of requests that no policy judged. */
+const strangersBasis = (platform: CompiledPolicy, claimants: readonly { readonly recognise: Recognise }[]): Basis => {
+  const names = [...new Set(claimants.flatMap(({ recognise }) => [...recognise.claims.keys()]))].sort()
+  return { platformDigest: platform.digest, recognised: null, reads: compileReads(readSet([], names.slice(0, mostRecognised))) }
+}
+
+export type Verdict =
   | { readonly effect: 'allow' | 'step-up'; readonly rule: CompiledRule }
   | {
       readonly effect: 'deny'
@@ -65,7 +85,8 @@ type Verdict =
       readonly inDoubt: boolean
     }
 
-const judge = (policy: CompiledPolicy, platform: CompiledPolicy, look: Look, shadow: boolean): Verdict => {
+/** Without recognition and obligations: what the rules say. `shadow`: as if shadow rules were enforced. */
+export const judge = (policy: CompiledPolicy, platform: CompiledPolicy, look: Look, shadow: boolean): Verdict => {
   const above = firstDeny(platform.denies, look, shadow)
   const deny = above ?? firstDeny(policy.denies, look, shadow)
   if (deny) {
@@ -79,17 +100,21 @@ const judge = (policy: CompiledPolicy, platform: CompiledPolicy, look: Look, sha
 }
 
 /** The only place where a Permit is made, and never from a shadow rule. */
-const decideFor = (policy: CompiledPolicy, platform: CompiledPolicy, facts: Facts): Decision => {
+const decideFor = ({ policy, basis }: Serving, platform: CompiledPolicy, facts: Facts): Decision => {
   const look = new Look(facts)
   const { tenant } = policy
   const shadow = shadowOf(policy, platform, look)
   const verdict = judge(policy, platform, look, false)
-  if (verdict.effect === 'deny') return { ...denial(verdict.code, verdict.rule, tenant, verdict.digest, verdict.inDoubt), shadow }
+  if (verdict.effect === 'deny') {
+    const { code, rule: reason, digest: policyDigest, inDoubt } = verdict
+    return { ...denial({ code, reason, tenant, policyDigest, basis }, inDoubt), shadow }
+  }
   const { name: rule, role: cassandraRole, until, login } = verdict.rule
   const obligations = merged(platform.document.always, verdict.rule.obligations)
+  const { digest: policyDigest } = policy
   if (verdict.effect === 'step-up')
-    return { ...denial('PST2106', rule, tenant, policy.digest), challenge: login?.challenge ?? null, shadow }
-  return { effect: 'allow', permit: new Permit({ tenant, rule, policyDigest: policy.digest, cassandraRole, until, obligations }), shadow }
+    return { ...denial({ code: 'PST2106', reason: rule, tenant, policyDigest, basis }), challenge: login?.challenge ?? null, shadow }
+  return { effect: 'allow', permit: new Permit({ tenant, rule, policyDigest, cassandraRole, until, obligations }), shadow, basis }
 }
 
 /** The whole policy a second time: a shadow deny may take what another allow grants, and a shadow allow may come before another. */

@@ -101,7 +101,7 @@ const agrees = <T>(candidate: Candidate<T>, identity: Identity): boolean => {
   return true
 }
 
-const carries = (claim: unknown, wanted: ReadonlySet<string>): boolean => {
+export const carries = (claim: unknown, wanted: ReadonlySet<string>): boolean => {
   if (typeof claim === 'string') return wanted.has(claim)
   if (!Array.isArray(claim)) return false
   for (const item of claim) if (typeof item === 'string' && wanted.has(item)) return true
