@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
+import { type Endpoint, formatEndpoint } from './config/values.ts'
 import { type IssuerSettings, issuerSettings } from './identity/settings.ts'
 import type { Proof } from './model/exchange.ts'
 import type { Finding } from './model/finding.ts'
@@ -110,3 +111,12 @@ class NamedFiles {
 
 export const errorCode = (fault: unknown): string =>
   fault instanceof Error ? ((fault as NodeJS.ErrnoException).code ?? fault.name) : 'unknown'
+
+/** Why an address of the configuration cannot be listened on. */
+export const cannotListen = (at: Endpoint, fault: unknown): string => {
+  const code = errorCode(fault)
+  if (code === 'EADDRINUSE') return `${formatEndpoint(at)} is in use by another process. Stop it, or write another port.`
+  return code === 'EACCES'
+    ? `${formatEndpoint(at)}: no permission. Write a port above 1023.`
+    : `cannot listen on ${formatEndpoint(at)} (${code}).`
+}

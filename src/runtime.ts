@@ -8,7 +8,7 @@ import { listenOps, type OpsListener } from './edge/ops.ts'
 import { createHops, type Hops } from './hops.ts'
 import { createIdentifier, type Identifier } from './identity/identify.ts'
 import { InFlight } from './limits/in-flight.ts'
-import { errorCode } from './load.ts'
+import { cannotListen } from './load.ts'
 import { meterExchange } from './meter.ts'
 import type { Deps } from './model/deps.ts'
 import type { Finding } from './model/finding.ts'
@@ -17,10 +17,11 @@ import { Notices } from './notices.ts'
 import { exchange, type Stages } from './pipeline.ts'
 import type { Composition } from './policy/compose.ts'
 import { zoneClocks } from './policy/language/zone-clock.ts'
+import type { NoRollback } from './policy/rollback.ts'
 import { eventCodes } from './record/codes.ts'
 import type { RunningAudit } from './record/host.ts'
 import type { MetricSources, Metrics } from './record/metrics.ts'
-import { Reloader, type ReloadRequest, type ReloadResult } from './reload.ts'
+import { Reloader, type ReloadRequest, type ReloadResult, type RollbackResult } from './reload.ts'
 import { configFinding } from './settings.ts'
 import type { Snapshot } from './snapshot.ts'
 import { malformedEntry } from './trail.ts'
@@ -94,6 +95,7 @@ export class Runtime {
       tokenCache: () => this.#identifier.cache(),
       snapshot: () => this.#current.peek(),
       refused: () => this.#reloader.refused,
+      lastGoodLoad: () => this.#reloader.lastGood,
       inFlight: () => this.#inFlight.count,
       streams: () => this.#tunnels.size,
       listening: () => (this.#listener === null ? null : { proxy: this.proxy, ops: this.ops }),
@@ -118,6 +120,7 @@ export class Runtime {
       this.#control = await listenControl(state, {
         status: () => this.status(),
         reload: body => this.#controlReload(body),
+        rollback: body => this.rollback(String(body['tenant'] ?? ''), String(body['why'] ?? '').slice(0, 1000)),
         drain: () => this.drain(),
       })
     } catch (fault) {
@@ -220,6 +223,11 @@ export class Runtime {
     return result
   }
 
+  rollback(tenant: string, why: string): Promise<RollbackResult | NoRollback> {
+    this.#record('control', { act: 'rollback', tenant, why })
+    return this.#reloader.rollback(tenant, why)
+  }
+
   #controlReload(body: Readonly<Record<string, unknown>>): Promise<ReloadResult> {
     return this.reload({ by: 'control', withoutTests: body['withoutTests'] === true, why: String(body['why'] ?? '').slice(0, 1000) })
   }
@@ -288,12 +296,4 @@ export class Runtime {
     const offset = read.provenance.get(key)
     return { ...configFinding(file, 'C301', message), ...(offset === undefined || offset === null ? {} : read.source.position(offset)) }
   }
-}
-
-const cannotListen = (at: Endpoint, fault: unknown): string => {
-  const code = errorCode(fault)
-  if (code === 'EADDRINUSE') return `${formatEndpoint(at)} is in use by another process. Stop it, or write another port.`
-  return code === 'EACCES'
-    ? `${formatEndpoint(at)}: no permission. Write a port above 1023.`
-    : `cannot listen on ${formatEndpoint(at)} (${code}).`
 }

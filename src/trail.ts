@@ -92,8 +92,9 @@ export class Trail {
       rule: decision === null ? '' : decision.effect === 'allow' ? decision.permit.rule : decision.reason,
       reason: this.#reason(),
       policyDigest: decision === null ? null : decision.effect === 'allow' ? decision.permit.policyDigest : decision.policyDigest,
-      inDoubt: decision?.effect === 'deny' && decision.inDoubt,
+      inDoubt: decision?.effect === 'deny' ? decision.inDoubt : (decision?.observed?.inDoubt ?? false),
       shadow: decision?.shadow ?? null,
+      observed: observedIn(decision),
       credentialRole: this.credential?.role ?? null,
       credentialGeneration: this.credential?.generation ?? null,
       upstream: this.upstream,
@@ -111,6 +112,9 @@ export class Trail {
     return this.#refusal.detail === '' ? this.#refusal.row.reason : `${this.#refusal.row.reason}: ${this.#refusal.detail}`
   }
 }
+
+const observedIn = (decision: Decision | null): ExchangeEntry['observed'] =>
+  decision?.effect === 'allow' && decision.observed !== null ? { effect: decision.observed.effect, rule: decision.permit.rule } : null
 
 /** A request that the parser refused: there is no head, only that somebody sent something. */
 export const malformedEntry = (time: number, refusal: Refusal, requestId: string, peer: string | null): ExchangeEntry => ({
@@ -138,6 +142,7 @@ export const malformedEntry = (time: number, refusal: Refusal, requestId: string
   policyDigest: null,
   inDoubt: false,
   shadow: null,
+  observed: null,
   credentialRole: null,
   credentialGeneration: null,
   upstream: null,

@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto'
+import { finish, type Steps } from '../config/steps.ts'
 import type { Decision, Denial, Facts, PolicyEngine, ShadowDecision, TenantState } from '../model/decision.ts'
 import { merged } from '../model/obligation.ts'
 import { Permit } from '../model/permit.ts'
 import { type CompiledPolicy, type CompiledRule, firstAllow, firstDeny, isShadowed } from './engine/compile.ts'
 import { Look } from './engine/conditions.ts'
 import { isMet } from './engine/login.ts'
-import { type Claimant, hostOwners, tenantIndex } from './engine/recognise.ts'
+import { type Claimant, hostOwners, indexingTenants } from './engine/recognise.ts'
 import type { Recognise } from './language/recognise-shape.ts'
 
 /** One tenant of a composition. `policy` null: no good version. `recognise` null: not even what it claims is known. */
@@ -13,6 +14,14 @@ export interface Enforced {
   readonly policy: CompiledPolicy | null
   readonly recognise: Recognise | null
   readonly state: TenantState
+  /** Refusals by the tenant's own rules before this moment are recorded and let pass; not given: never, as in tests. */
+  readonly observeUntil?: number | null
+}
+
+/** A tenant with a good version. */
+interface Serving {
+  readonly policy: CompiledPolicy
+  readonly observeUntil: number | null
 }
 
 const denial = (code: Denial['code'], reason: string, tenant: string | null, policyDigest: string | null, inDoubt = false): Denial => ({
@@ -27,16 +36,25 @@ const denial = (code: Denial['code'], reason: string, tenant: string | null, pol
 })
 
 /** Puts compiled policies together. `tenants` are in order of name. */
-export const policyEngine = (platform: CompiledPolicy, tenants: readonly Enforced[]): PolicyEngine => {
-  const claimants = tenants.flatMap(({ policy, recognise, state: { tenant } }) => (recognise ? [{ recognise, tenant, policy }] : []))
-  const serving = tenantIndex(
-    claimants.flatMap(({ recognise, policy }): Claimant<CompiledPolicy>[] => (policy ? [{ recognise, value: policy }] : [])),
+export const policyEngine = (platform: CompiledPolicy, tenants: readonly Enforced[]): PolicyEngine =>
+  finish(assemblingEngine(platform, tenants))
+
+export function* assemblingEngine(platform: CompiledPolicy, tenants: readonly Enforced[]): Steps<PolicyEngine> {
+  const claimants = tenants.flatMap(({ policy, recognise, observeUntil = null, state: { tenant } }) =>
+    recognise ? [{ recognise, tenant, serving: policy && { policy, observeUntil } }] : [],
+  )
+  yield
+  const serving = yield* indexingTenants(
+    claimants.flatMap(({ recognise, serving }): Claimant<Serving>[] => (serving ? [{ recognise, value: serving }] : [])),
   )
   // Looked at only when no tenant in force is meant: a broken file must not take requests from a sound one.
-  const waiting = tenantIndex(claimants.flatMap(({ recognise, tenant, policy }) => (policy ? [] : [{ recognise, value: tenant }])))
+  const waiting = yield* indexingTenants(
+    claimants.flatMap(({ recognise, tenant, serving }) => (serving ? [] : [{ recognise, value: tenant }])),
+  )
   // A broken file without host lines would make every host everybody's.
-  const hosts = claimants.filter(({ recognise, policy }) => policy !== null || recognise.host !== null)
+  const hosts = claimants.filter(({ recognise, serving }) => serving !== null || recognise.host !== null)
   const ownerOf = hostOwners(hosts.map(({ recognise, tenant }) => ({ recognise, value: tenant })))
+  yield
   return {
     decide(facts) {
       const { origin, identity } = facts
@@ -47,11 +65,12 @@ export const policyEngine = (platform: CompiledPolicy, tenants: readonly Enforce
       return denial('PST2103', 'tenant-mismatch', ownerOf(origin.host), null)
     },
     tenantOfHost: ownerOf,
-    roles: [
-      ...new Set(tenants.flatMap(({ policy }) => policy?.allows.rules.flatMap(rule => (rule.shadow ? [] : (rule.role ?? []))) ?? [])),
-    ].sort(),
+    roles: [...new Set(tenants.flatMap(({ policy }) => (policy === null ? [] : [...policy.handed])))].sort(),
     digest: digestOf(platform, tenants),
     tenants: tenants.map(tenant => tenant.state),
+    observing: tenants.flatMap(({ policy, observeUntil = null, state: { tenant } }) =>
+      policy === null || observeUntil === null ? [] : { tenant, until: observeUntil },
+    ),
   }
 }
 
@@ -61,35 +80,67 @@ type Verdict =
       readonly effect: 'deny'
       readonly code: 'PST2101' | 'PST2102'
       readonly rule: string
-      readonly digest: string
+      /** A rule of the platform refused. */
+      readonly above: boolean
       readonly inDoubt: boolean
     }
 
 const judge = (policy: CompiledPolicy, platform: CompiledPolicy, look: Look, shadow: boolean): Verdict => {
   const above = firstDeny(platform.denies, look, shadow)
   const deny = above ?? firstDeny(policy.denies, look, shadow)
-  if (deny) {
-    const { digest } = above ? platform : policy
-    return { effect: 'deny', code: 'PST2101', rule: deny.rule.name, digest, inDoubt: deny.inDoubt }
-  }
+  if (deny) return { effect: 'deny', code: 'PST2101', rule: deny.rule.name, above: above !== null, inDoubt: deny.inDoubt }
   const allow = firstAllow(policy.allows, look, shadow)
-  if (!allow) return { effect: 'deny', code: 'PST2102', rule: 'default', digest: policy.digest, inDoubt: false }
+  if (!allow) return { effect: 'deny', code: 'PST2102', rule: 'default', above: false, inDoubt: false }
   // It decides even so: a broader allow below would undo the demand for a sign-in.
   return { effect: allow.login && !isMet(allow.login, look) ? 'step-up' : 'allow', rule: allow }
 }
 
-/** The only place where a Permit is made, and never from a shadow rule. */
-const decideFor = (policy: CompiledPolicy, platform: CompiledPolicy, facts: Facts): Decision => {
+/** Permits are made here and in `letPass` alone, and never from a shadow rule. */
+const decideFor = (serving: Serving, platform: CompiledPolicy, facts: Facts): Decision => {
+  const { policy } = serving
   const look = new Look(facts)
-  const { tenant } = policy
+  const { tenant, digest } = policy
   const shadow = shadowOf(policy, platform, look)
   const verdict = judge(policy, platform, look, false)
-  if (verdict.effect === 'deny') return { ...denial(verdict.code, verdict.rule, tenant, verdict.digest, verdict.inDoubt), shadow }
+  if (verdict.effect !== 'allow' && isObserved(serving, verdict, facts.now)) return letPass(serving, platform, verdict, shadow)
+  if (verdict.effect === 'deny')
+    return { ...denial(verdict.code, verdict.rule, tenant, verdict.above ? platform.digest : digest, verdict.inDoubt), shadow }
   const { name: rule, role: cassandraRole, until, login } = verdict.rule
+  if (verdict.effect === 'step-up') return { ...denial('PST2106', rule, tenant, digest), challenge: login?.challenge ?? null, shadow }
   const obligations = merged(platform.document.always, verdict.rule.obligations)
-  if (verdict.effect === 'step-up')
-    return { ...denial('PST2106', rule, tenant, policy.digest), challenge: login?.challenge ?? null, shadow }
-  return { effect: 'allow', permit: new Permit({ tenant, rule, policyDigest: policy.digest, cassandraRole, until, obligations }), shadow }
+  return {
+    effect: 'allow',
+    permit: new Permit({ tenant, rule, policyDigest: digest, cassandraRole, until, obligations }),
+    shadow,
+    observed: null,
+  }
+}
+
+/** The platform's refusals are nobody's to observe, and the clock alone ends a tenant's. */
+const isObserved = ({ observeUntil }: Serving, verdict: Verdict, now: number): boolean =>
+  observeUntil !== null && now < observeUntil && !(verdict.effect === 'deny' && verdict.above)
+
+/**
+ * The one place where a refusal lets pass: never with a credential, and no longer than observe mode lasts. What is owed on every allowed
+ * request is owed here too; where only a better sign-in was missing, also what its allow asks for.
+ */
+const letPass = (
+  { policy, observeUntil }: Serving,
+  platform: CompiledPolicy,
+  verdict: Verdict,
+  shadow: ShadowDecision | null,
+): Decision => {
+  const refused = verdict.effect === 'deny'
+  const grant = {
+    tenant: policy.tenant,
+    rule: refused ? verdict.rule : verdict.rule.name,
+    policyDigest: policy.digest,
+    cassandraRole: null,
+    until: observeUntil,
+    obligations: merged(platform.document.always, refused ? policy.document.always : verdict.rule.obligations),
+  }
+  const observed = { effect: refused ? 'deny' : 'step-up', inDoubt: refused && verdict.inDoubt } as const
+  return { effect: 'allow', permit: new Permit(grant), shadow, observed }
 }
 
 /** The whole policy a second time: a shadow deny may take what another allow grants, and a shadow allow may come before another. */
@@ -97,7 +148,7 @@ const shadowOf = (policy: CompiledPolicy, platform: CompiledPolicy, look: Look):
   if (!isShadowed(platform.denies, look) && !isShadowed(policy.denies, look) && !isShadowed(policy.allows, look)) return null
   const verdict = judge(policy, platform, look, true)
   return verdict.effect === 'deny'
-    ? { effect: 'deny', rule: verdict.rule, policyDigest: verdict.digest }
+    ? { effect: 'deny', rule: verdict.rule, policyDigest: verdict.above ? platform.digest : policy.digest }
     : { effect: verdict.effect, rule: verdict.rule.name, policyDigest: policy.digest }
 }
 

@@ -45,6 +45,7 @@ export const entry = (changes: Partial<ExchangeEntry> = {}): ExchangeEntry => ({
   policyDigest: 'abc',
   inDoubt: false,
   shadow: null,
+  observed: null,
   credentialRole: 'orders_read',
   credentialGeneration: 3,
   upstream: 'orders',

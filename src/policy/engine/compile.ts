@@ -1,3 +1,4 @@
+import { finish, type Steps } from '../../config/steps.ts'
 import { merged, type Obligations } from '../../model/obligation.ts'
 import type { PolicyDocument } from '../language/read.ts'
 import type { Rule } from '../language/rule.ts'
@@ -5,7 +6,7 @@ import { no, not, type Side, type Tri, told, unsure, yes } from '../language/tri
 import { type Callers, type CallerTest, callersTest, compileWho } from './callers.ts'
 import { type Condition, compileWhen, type Look } from './conditions.ts'
 import { type CompiledLogin, compileLogin } from './login.ts'
-import { candidates, type RouteIndex, routeIndex } from './route-index.ts'
+import { addRoutes, candidates, emptyIndex, type RouteIndex } from './route-index.ts'
 
 export interface CompiledRule {
   readonly name: string
@@ -35,23 +36,43 @@ export interface CompiledPolicy {
   readonly digest: string
   readonly denies: RuleSet
   readonly allows: RuleSet
+  /** Every role that a rule names. */
+  readonly roles: ReadonlySet<string>
+  /** Roles that a rule in force hands out. */
+  readonly handed: ReadonlySet<string>
   readonly document: PolicyDocument
 }
 
-export const compilePolicy = (tenant: string, digest: string, document: PolicyDocument): CompiledPolicy => {
+/** Compiles one policy at once. */
+export const compilePolicy = (tenant: string, digest: string, document: PolicyDocument): CompiledPolicy =>
+  finish(compilingPolicy(tenant, digest, document))
+
+export function* compilingPolicy(tenant: string, digest: string, document: PolicyDocument): Steps<CompiledPolicy> {
   const who = compileWho(document.who, document.claims)
-  const set = (effect: Rule['effect']): RuleSet => {
-    const rules = document.rules.filter(rule => rule.effect === effect)
-    return {
-      rules: rules.map(rule => compileRule(rule, who, document.always)),
-      index: routeIndex(
-        rules.map(rule => rule.to),
-        effect === 'deny',
-      ),
-      shadowed: rules.some(rule => rule.mode === 'shadow'),
-    }
+  const denies = yield* ruleSet('deny', document, who)
+  const allows = yield* ruleSet('allow', document, who)
+  const named = allows.rules.flatMap(({ role, shadow }) => (role === null ? [] : { role, shadow }))
+  return {
+    tenant,
+    digest,
+    denies,
+    allows,
+    roles: new Set(named.map(({ role }) => role)),
+    handed: new Set(named.flatMap(({ role, shadow }) => (shadow ? [] : role))),
+    document,
   }
-  return { tenant, digest, denies: set('deny'), allows: set('allow'), document }
+}
+
+function* ruleSet(effect: Rule['effect'], { rules, always }: PolicyDocument, who: ReadonlyMap<string, Callers>): Steps<RuleSet> {
+  const index = emptyIndex(effect === 'deny')
+  const compiled: CompiledRule[] = []
+  for (const rule of rules) {
+    if (rule.effect !== effect) continue
+    addRoutes(index, rule.to, compiled.length)
+    compiled.push(compileRule(rule, who, always))
+    yield
+  }
+  return { rules: compiled, index, shadowed: compiled.some(rule => rule.shadow) }
 }
 
 const compileRule = (rule: Rule, who: ReadonlyMap<string, Callers>, always: Obligations): CompiledRule => {

@@ -14,7 +14,7 @@ interface TrieNode {
 
 /** Method, then segment by segment: the cost of a decision follows the rules on a route, not the rules in the file. */
 export interface RouteIndex {
-  readonly roots: ReadonlyMap<Method, TrieNode>
+  readonly roots: Map<Method, TrieNode>
   /** Denies: one trailing `/` is ignored in pattern and path, so that `/admin/` cannot slip past a deny on `/admin`. */
   readonly ignoreSlash: boolean
 }
@@ -29,12 +29,11 @@ const childOf = <K>(children: Map<K, TrieNode>, key: K): TrieNode => {
   return child
 }
 
-/** Rule numbers are positions in `rules`, so ascending order is file order. */
-export const routeIndex = (rules: readonly (readonly RouteLine[])[], ignoreSlash: boolean): RouteIndex => {
-  const roots = new Map<Method, TrieNode>()
-  for (const [number, lines] of rules.entries())
-    for (const line of lines) for (const method of line.methods) insert(childOf(roots, method), line, number, ignoreSlash)
-  return { roots, ignoreSlash }
+export const emptyIndex = (ignoreSlash: boolean): RouteIndex => ({ roots: new Map(), ignoreSlash })
+
+/** Rules are added in file order, so that ascending numbers are file order. */
+export const addRoutes = ({ roots, ignoreSlash }: RouteIndex, lines: readonly RouteLine[], number: number): void => {
+  for (const line of lines) for (const method of line.methods) insert(childOf(roots, method), line, number, ignoreSlash)
 }
 
 const insert = (root: TrieNode, line: RouteLine, number: number, ignoreSlash: boolean): void => {
