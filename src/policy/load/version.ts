@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { entryOf } from '../../config/shape.ts'
 import { opening, type Source } from '../../config/source.ts'
 import { finish, type Steps } from '../../config/steps.ts'
@@ -37,7 +37,7 @@ interface Spots {
   readonly mode: Spot
 }
 
-export const digestOf = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex')
+export const digestOf = (bytes: Buffer): string => hash('sha256', bytes, 'hex')
 
 export const readVersion = (tenant: string, file: PolicyFile, digest: string): Version => finish(readingVersion(tenant, file, digest))
 

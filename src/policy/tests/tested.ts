@@ -60,9 +60,9 @@ function* runAll(
   { version, platform, run, before }: Ask,
   { files, readKey, readFindings }: Read,
 ): Steps<Pick<Tested, 'runKey' | 'runFindings'>> {
-  const bench = run ? benchOf(version, platform) : null
-  const runKey = bench === null ? '' : `${readKey}\n${platform?.digest}`
+  const runKey = run && version.policy !== null && platform?.policy ? `${readKey}\n${platform.digest}` : ''
   if (before?.runKey === runKey) return before
+  const bench = runKey === '' ? null : benchOf(version, platform)
   if (bench === null) return { runKey, runFindings: [] }
   const { findings } = yield* runningTests(bench, files, { coverage: isWhole(readFindings) })
   return { runKey, runFindings: findings }
