@@ -1,12 +1,23 @@
 import { createHash } from 'node:crypto'
 import { finish, type Steps } from '../config/steps.ts'
 import type { Decision, Denial, Facts, PolicyEngine, ShadowDecision, TenantState } from '../model/decision.ts'
+import type { Identity } from '../model/identity.ts'
 import { merged } from '../model/obligation.ts'
 import { Permit } from '../model/permit.ts'
-import { type CompiledPolicy, type CompiledRule, firstAllow, firstDeny, isShadowed } from './engine/compile.ts'
+import { type CallerBits, callerBits } from './engine/callers.ts'
+import {
+  type CompiledPolicy,
+  type CompiledRule,
+  firstAllow,
+  firstDeny,
+  isShadowed,
+  type RouteMatch,
+  type RuleSet,
+} from './engine/compile.ts'
 import { Look } from './engine/conditions.ts'
 import { isMet } from './engine/login.ts'
-import { type Claimant, hostOwners, indexingTenants } from './engine/recognise.ts'
+import { type Claimant, type Found, hostOwners, indexingTenants } from './engine/recognise.ts'
+import { Candidates } from './engine/route-index.ts'
 import type { Recognise } from './language/recognise-shape.ts'
 
 /** One tenant of a composition. `policy` null: no good version. `recognise` null: not even what it claims is known. */
@@ -22,6 +33,16 @@ export interface Enforced {
 interface Serving {
   readonly policy: CompiledPolicy
   readonly observeUntil: number | null
+}
+
+/** What depends on a token, a host and the policies alone, kept as long as the token's own object: an answer never depends on it. */
+interface Known {
+  readonly host: string
+  readonly found: Found<Serving>
+  readonly denies: CallerBits
+  readonly allows: CallerBits
+  /** Of the platform's denies. */
+  readonly above: CallerBits
 }
 
 const denial = (code: Denial['code'], reason: string, tenant: string | null, policyDigest: string | null, inDoubt = false): Denial => ({
@@ -55,11 +76,17 @@ export function* assemblingEngine(platform: CompiledPolicy, tenants: readonly En
   const hosts = claimants.filter(({ recognise, serving }) => serving !== null || recognise.host !== null)
   const ownerOf = hostOwners(hosts.map(({ recognise, tenant }) => ({ recognise, value: tenant })))
   yield
+  const memo = new WeakMap<Identity, Known>()
   return {
     decide(facts) {
       const { origin, identity } = facts
-      const found = serving(identity, origin.host)
-      if (typeof found === 'object') return decideFor(found.one, platform, facts)
+      let known = memo.get(identity)
+      if (known?.host !== origin.host) {
+        known = knownOf(identity, origin.host, serving(identity, origin.host), platform)
+        memo.set(identity, known)
+      }
+      const { found } = known
+      if (typeof found === 'object') return decideFor(found.one, platform, known, facts)
       const broken = found === 'none' ? waiting(identity, origin.host) : found
       if (typeof broken === 'object') return denial('PST2104', 'policy-unavailable', broken.one, null)
       return denial('PST2103', 'tenant-mismatch', ownerOf(origin.host), null)
@@ -85,23 +112,48 @@ type Verdict =
       readonly inDoubt: boolean
     }
 
-const judge = (policy: CompiledPolicy, platform: CompiledPolicy, look: Look, shadow: boolean): Verdict => {
-  const above = firstDeny(platform.denies, look, shadow)
-  const deny = above ?? firstDeny(policy.denies, look, shadow)
+const knownOf = (identity: Identity, host: string, found: Found<Serving>, platform: CompiledPolicy): Known => {
+  const bits = (set: RuleSet | undefined): CallerBits => callerBits(identity, set?.tests ?? [])
+  const policy = typeof found === 'object' ? found.one.policy : undefined
+  return { host, found, denies: bits(policy?.denies), allows: bits(policy?.allows), above: bits(platform.denies) }
+}
+
+/** What covers the method and path of one request. */
+interface Covering {
+  readonly above: RouteMatch
+  readonly denies: RouteMatch
+  readonly allows: RouteMatch
+}
+
+const coveringOf = (policy: CompiledPolicy, platform: CompiledPolicy, known: Known, { origin }: Facts): Covering => {
+  const { method, target } = origin
+  const above = new Candidates(platform.denies.index.table, method, target.path, { deny: known.above, allow: known.above })
+  const own = new Candidates(policy.denies.index.table, method, target.path, { deny: known.denies, allow: known.allows })
+  return {
+    above: { set: platform.denies, numbers: above.denies, bits: known.above },
+    denies: { set: policy.denies, numbers: own.denies, bits: known.denies },
+    allows: { set: policy.allows, numbers: own.allows, bits: known.allows },
+  }
+}
+
+const judge = (covering: Covering, look: Look, shadow: boolean): Verdict => {
+  const above = firstDeny(covering.above, look, shadow)
+  const deny = above ?? firstDeny(covering.denies, look, shadow)
   if (deny) return { effect: 'deny', code: 'PST2101', rule: deny.rule.name, above: above !== null, inDoubt: deny.inDoubt }
-  const allow = firstAllow(policy.allows, look, shadow)
+  const allow = firstAllow(covering.allows, look, shadow)
   if (!allow) return { effect: 'deny', code: 'PST2102', rule: 'default', above: false, inDoubt: false }
   // It decides even so: a broader allow below would undo the demand for a sign-in.
   return { effect: allow.login && !isMet(allow.login, look) ? 'step-up' : 'allow', rule: allow }
 }
 
 /** Permits are made here and in `letPass` alone, and never from a shadow rule. */
-const decideFor = (serving: Serving, platform: CompiledPolicy, facts: Facts): Decision => {
+const decideFor = (serving: Serving, platform: CompiledPolicy, known: Known, facts: Facts): Decision => {
   const { policy } = serving
   const look = new Look(facts)
   const { tenant, digest } = policy
-  const shadow = shadowOf(policy, platform, look)
-  const verdict = judge(policy, platform, look, false)
+  const covering = coveringOf(policy, platform, known, facts)
+  const shadow = shadowOf(policy, platform, covering, look)
+  const verdict = judge(covering, look, false)
   if (verdict.effect !== 'allow' && isObserved(serving, verdict, facts.now)) return letPass(serving, platform, verdict, shadow)
   if (verdict.effect === 'deny')
     return { ...denial(verdict.code, verdict.rule, tenant, verdict.above ? platform.digest : digest, verdict.inDoubt), shadow }
@@ -144,9 +196,10 @@ const letPass = (
 }
 
 /** The whole policy a second time: a shadow deny may take what another allow grants, and a shadow allow may come before another. */
-const shadowOf = (policy: CompiledPolicy, platform: CompiledPolicy, look: Look): ShadowDecision | null => {
-  if (!isShadowed(platform.denies, look) && !isShadowed(policy.denies, look) && !isShadowed(policy.allows, look)) return null
-  const verdict = judge(policy, platform, look, true)
+const shadowOf = (policy: CompiledPolicy, platform: CompiledPolicy, covering: Covering, look: Look): ShadowDecision | null => {
+  const { method, target } = look.facts.origin
+  if (![platform.denies, policy.denies, policy.allows].some(set => isShadowed(set, method, target.path))) return null
+  const verdict = judge(covering, look, true)
   return verdict.effect === 'deny'
     ? { effect: 'deny', rule: verdict.rule, policyDigest: verdict.above ? platform.digest : policy.digest }
     : { effect: verdict.effect, rule: verdict.rule.name, policyDigest: policy.digest }

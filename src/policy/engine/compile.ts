@@ -1,16 +1,21 @@
 import { finish, type Steps } from '../../config/steps.ts'
+import type { Method } from '../../model/exchange.ts'
 import { merged, type Obligations } from '../../model/obligation.ts'
 import type { PolicyDocument } from '../language/read.ts'
 import type { Rule } from '../language/rule.ts'
-import { no, not, type Side, type Tri, told, unsure, yes } from '../language/tri.ts'
-import { type Callers, type CallerTest, callersTest, compileWho } from './callers.ts'
-import { type Condition, compileWhen, type Look } from './conditions.ts'
+import { either, no, not, type Side, type Tri, told, unsure, yes } from '../language/tri.ts'
+import { anyone } from '../language/who.ts'
+import { type CallerBits, type Callers, type CallerTest, callersTest, compileWho, holds, sideTests } from './callers.ts'
+import { type Condition, compileWhen, type Look, type Test } from './conditions.ts'
 import { type CompiledLogin, compileLogin } from './login.ts'
-import { addRoutes, candidates, emptyIndex, type RouteIndex } from './route-index.ts'
+import { candidates, type RouteIndex, RouteTree } from './route-index.ts'
 
 export interface CompiledRule {
   readonly name: string
+  /** All of them, with their words. */
   readonly conditions: readonly Condition[]
+  /** Those beside `who`, in the order in which they are asked. */
+  readonly others: readonly Test[]
   /** Permission role of an allow. */
   readonly role: string | null
   /** First moment at which the rule no longer holds; null: for ever. */
@@ -25,6 +30,11 @@ export interface CompiledRule {
 export interface RuleSet {
   readonly rules: readonly CompiledRule[]
   readonly index: RouteIndex
+  /** Of all names of `who`, on the side of this effect's bodies. */
+  readonly tests: readonly CallerTest[]
+  /** For each rule, where its callers begin in `callers`, as places in `tests`; those of the last end with the list. */
+  readonly from: Int32Array
+  readonly callers: Int32Array
   /** There is a shadow rule among them. */
   readonly shadowed: boolean
 }
@@ -49,47 +59,63 @@ export const compilePolicy = (tenant: string, digest: string, document: PolicyDo
 
 export function* compilingPolicy(tenant: string, digest: string, document: PolicyDocument): Steps<CompiledPolicy> {
   const who = compileWho(document.who, document.claims)
-  const denies = yield* ruleSet('deny', document, who)
-  const allows = yield* ruleSet('allow', document, who)
-  const named = allows.rules.flatMap(({ role, shadow }) => (role === null ? [] : { role, shadow }))
+  const tree = new RouteTree()
+  const deny = yield* compiledRules('deny', document, who, tree)
+  const allow = yield* compiledRules('allow', document, who, tree)
+  const table = yield* tree.table()
+  const named = allow.rules.flatMap(({ role, shadow }) => (role === null ? [] : { role, shadow }))
   return {
     tenant,
     digest,
-    denies,
-    allows,
+    denies: { ...deny, index: { effect: 'deny', table }, tests: sideTests(who, 'refuse') },
+    allows: { ...allow, index: { effect: 'allow', table }, tests: sideTests(who, 'grant') },
     roles: new Set(named.map(({ role }) => role)),
     handed: new Set(named.flatMap(({ role, shadow }) => (shadow ? [] : role))),
     document,
   }
 }
 
-function* ruleSet(effect: Rule['effect'], { rules, always }: PolicyDocument, who: ReadonlyMap<string, Callers>): Steps<RuleSet> {
-  const index = emptyIndex(effect === 'deny')
+type Rules = Pick<RuleSet, 'rules' | 'from' | 'callers' | 'shadowed'>
+
+function* compiledRules(
+  effect: Rule['effect'],
+  { rules, always }: PolicyDocument,
+  who: ReadonlyMap<string, Callers>,
+  tree: RouteTree,
+): Steps<Rules> {
+  const places = new Map([...who.keys(), anyone].map((name, place) => [name, place]))
   const compiled: CompiledRule[] = []
+  const from: number[] = []
+  const callers: number[] = []
   for (const rule of rules) {
     if (rule.effect !== effect) continue
-    addRoutes(index, rule.to, compiled.length)
+    const own = rule.who.map(name => places.get(name) ?? places.size)
+    tree.add(compiled.length, { effect, to: rule.to, who: own })
+    from.push(callers.length)
+    callers.push(...own)
     compiled.push(compileRule(rule, who, always))
     yield
   }
-  return { rules: compiled, index, shadowed: compiled.some(rule => rule.shadow) }
+  from.push(callers.length)
+  const shadowed = compiled.some(rule => rule.shadow)
+  return { rules: compiled, from: Int32Array.from(from), callers: Int32Array.from(callers), shadowed }
 }
 
 const compileRule = (rule: Rule, who: ReadonlyMap<string, Callers>, always: Obligations): CompiledRule => {
   const [side, opposite]: readonly [Side, Side] = rule.effect === 'allow' ? ['grant', 'refuse'] : ['refuse', 'grant']
-  const conditions: Condition[] = [
-    ...window(rule),
-    { label: `who ${rule.who.join(' or ')}`, test: onIdentity(callersTest(rule.who, who, side)) },
-  ]
+  const callers = { label: `who ${rule.who.join(' or ')}`, test: onIdentity(callersTest(rule.who, who, side)) }
+  const others: Condition[] = []
   if (rule.except.length > 0) {
     // An exception is a privilege: it is read on the other side, so it neither passes to agents nor survives an error.
     const excepted = callersTest(rule.except, who, opposite)
-    conditions.push({ label: `except ${rule.except.join(' or ')}`, test: look => not(excepted(look.facts.identity)) })
+    others.push({ label: `except ${rule.except.join(' or ')}`, test: look => not(excepted(look.facts.identity)) })
   }
-  if (rule.when) conditions.push(...compileWhen(rule.when, side))
+  if (rule.when) others.push(...compileWhen(rule.when, side))
+  const bounds = window(rule)
   return {
     name: rule.name,
-    conditions,
+    conditions: [...bounds, callers, ...others],
+    others: [...bounds, ...others].map(({ test }) => test),
     role: rule.role?.name ?? null,
     until: rule.until,
     login: rule.login && compileLogin(rule.login),
@@ -119,37 +145,54 @@ export const evaluate = (rule: CompiledRule, look: Look): Tri => {
   return out
 }
 
+/** What `evaluate` says of a rule that is a candidate; whom it names is looked up, so most rules are not even touched. */
+const judged = (set: RuleSet, number: number, bits: CallerBits, look: Look): Tri => {
+  let out: Tri = no
+  const end = set.from[number + 1] ?? 0
+  for (let i = set.from[number] ?? 0; i < end && out !== yes; i++) out = either(out, holds(bits, set.callers[i] ?? set.tests.length))
+  if (out === no) return no
+  for (const test of set.rules[number]?.others ?? []) {
+    const held = test(look)
+    if (held === no) return no
+    if (held === unsure) out = unsure
+  }
+  return out
+}
+
 export interface Match {
   readonly rule: CompiledRule
   readonly inDoubt: boolean
 }
 
+/** The rules of one effect that cover the method and path of a request. */
+export interface RouteMatch {
+  readonly set: RuleSet
+  /** In file order. */
+  readonly numbers: readonly number[]
+  readonly bits: CallerBits
+}
+
 /** The first deny that matches, in file order. One that cannot be evaluated matches. `shadow`: as if shadow rules were enforced. */
-export const firstDeny = (set: RuleSet, look: Look, shadow: boolean): Match | null => {
-  const { method, target } = look.facts.origin
-  for (const number of candidates(set.index, method, target.path)) {
+export const firstDeny = ({ set, numbers, bits }: RouteMatch, look: Look, shadow: boolean): Match | null => {
+  for (const number of numbers) {
+    const held = judged(set, number, bits, look)
+    if (held === no) continue
     const rule = set.rules[number]
-    if (rule === undefined || (rule.shadow && !shadow)) continue
-    const held = evaluate(rule, look)
-    if (held !== no) return { rule, inDoubt: held === unsure }
+    if (rule !== undefined && (shadow || !rule.shadow)) return { rule, inDoubt: held === unsure }
   }
   return null
 }
 
 /** The first allow that matches, in file order. One that cannot be evaluated does not. `shadow`: as if shadow rules were enforced. */
-export const firstAllow = (set: RuleSet, look: Look, shadow: boolean): CompiledRule | null => {
-  const { method, target } = look.facts.origin
-  for (const number of candidates(set.index, method, target.path)) {
+export const firstAllow = ({ set, numbers, bits }: RouteMatch, look: Look, shadow: boolean): CompiledRule | null => {
+  for (const number of numbers) {
+    if (judged(set, number, bits, look) !== yes) continue
     const rule = set.rules[number]
-    if (rule === undefined || (rule.shadow && !shadow)) continue
-    if (evaluate(rule, look) === yes) return rule
+    if (rule !== undefined && (shadow || !rule.shadow)) return rule
   }
   return null
 }
 
 /** A shadow rule is a candidate for this request. */
-export const isShadowed = (set: RuleSet, look: Look): boolean => {
-  if (!set.shadowed) return false
-  const { method, target } = look.facts.origin
-  return candidates(set.index, method, target.path).some(number => set.rules[number]?.shadow)
-}
+export const isShadowed = (set: RuleSet, method: Method, path: string): boolean =>
+  set.shadowed && candidates(set.index, method, path).some(number => set.rules[number]?.shadow)
