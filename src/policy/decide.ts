@@ -5,15 +5,7 @@ import type { Identity } from '../model/identity.ts'
 import { merged } from '../model/obligation.ts'
 import { Permit } from '../model/permit.ts'
 import { type CallerBits, callerBits } from './engine/callers.ts'
-import {
-  type CompiledPolicy,
-  type CompiledRule,
-  firstAllow,
-  firstDeny,
-  isShadowed,
-  type RouteMatch,
-  type RuleSet,
-} from './engine/compile.ts'
+import { type CompiledPolicy, type CompiledRule, firstAllow, firstDeny, isShadowed, type RouteMatch } from './engine/compile.ts'
 import { Look } from './engine/conditions.ts'
 import { isMet } from './engine/login.ts'
 import { type Claimant, type Found, hostOwners, indexingTenants } from './engine/recognise.ts'
@@ -39,9 +31,8 @@ interface Serving {
 interface Known {
   readonly host: string
   readonly found: Found<Serving>
-  readonly denies: CallerBits
-  readonly allows: CallerBits
-  /** Of the platform's denies. */
+  readonly own: CallerBits
+  /** Of the platform's callers. */
   readonly above: CallerBits
 }
 
@@ -112,11 +103,12 @@ type Verdict =
       readonly inDoubt: boolean
     }
 
-const knownOf = (identity: Identity, host: string, found: Found<Serving>, platform: CompiledPolicy): Known => {
-  const bits = (set: RuleSet | undefined): CallerBits => callerBits(identity, set?.tests ?? [])
-  const policy = typeof found === 'object' ? found.one.policy : undefined
-  return { host, found, denies: bits(policy?.denies), allows: bits(policy?.allows), above: bits(platform.denies) }
-}
+const knownOf = (identity: Identity, host: string, found: Found<Serving>, platform: CompiledPolicy): Known => ({
+  host,
+  found,
+  own: callerBits(identity, typeof found === 'object' ? found.one.policy.callers : []),
+  above: callerBits(identity, platform.callers),
+})
 
 /** What covers the method and path of one request. */
 interface Covering {
@@ -127,12 +119,12 @@ interface Covering {
 
 const coveringOf = (policy: CompiledPolicy, platform: CompiledPolicy, known: Known, { origin }: Facts): Covering => {
   const { method, target } = origin
-  const above = new Candidates(platform.denies.index.table, method, target.path, { deny: known.above, allow: known.above })
-  const own = new Candidates(policy.denies.index.table, method, target.path, { deny: known.denies, allow: known.allows })
+  const above = new Candidates(platform.denies.index.table, method, target.path, known.above)
+  const own = new Candidates(policy.denies.index.table, method, target.path, known.own)
   return {
     above: { set: platform.denies, numbers: above.denies, bits: known.above },
-    denies: { set: policy.denies, numbers: own.denies, bits: known.denies },
-    allows: { set: policy.allows, numbers: own.allows, bits: known.allows },
+    denies: { set: policy.denies, numbers: own.denies, bits: known.own },
+    allows: { set: policy.allows, numbers: own.allows, bits: known.own },
   }
 }
 

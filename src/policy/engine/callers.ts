@@ -26,9 +26,9 @@ export const callersTest = (names: readonly string[], definitions: ReadonlyMap<s
     : identity => either(person(identity), agent(identity))
 }
 
-/** The names of `who` in their order, then anyone: each as a test of one side. */
-export const sideTests = (definitions: ReadonlyMap<string, Callers>, side: Side): readonly CallerTest[] =>
-  [...definitions.keys(), anyone].map(name => callersTest([name], definitions, side))
+/** The names of `who` in their order, then anyone: first as the bodies of denies read them, then as those of allows do. */
+export const callerTests = (definitions: ReadonlyMap<string, Callers>): readonly CallerTest[] =>
+  (['refuse', 'grant'] as const).flatMap(side => [...definitions.keys(), anyone].map(name => callersTest([name], definitions, side)))
 
 /** Which names hold for one token: a question of token and policy alone, so each is answered once, when it is first asked. */
 export interface CallerBits {

@@ -3,12 +3,12 @@ import type { Method } from '../../model/exchange.ts'
 import { merged, type Obligations } from '../../model/obligation.ts'
 import type { PolicyDocument } from '../language/read.ts'
 import type { Rule } from '../language/rule.ts'
-import { either, no, not, type Side, type Tri, told, unsure, yes } from '../language/tri.ts'
+import { no, not, type Side, type Tri, told, unsure, yes } from '../language/tri.ts'
 import { anyone } from '../language/who.ts'
-import { type CallerBits, type Callers, type CallerTest, callersTest, compileWho, holds, sideTests } from './callers.ts'
-import { type Condition, compileWhen, type Look, type Test } from './conditions.ts'
+import { type CallerBits, type Callers, type CallerTest, callersTest, callerTests, compileWho } from './callers.ts'
+import { type Condition, compileWhen, type Look, type SharedTests, type Test } from './conditions.ts'
 import { type CompiledLogin, compileLogin } from './login.ts'
-import { candidates, type RouteIndex, RouteTree } from './route-index.ts'
+import { candidates, named, type RouteIndex, RouteTree } from './route-index.ts'
 
 export interface CompiledRule {
   readonly name: string
@@ -30,11 +30,6 @@ export interface CompiledRule {
 export interface RuleSet {
   readonly rules: readonly CompiledRule[]
   readonly index: RouteIndex
-  /** Of all names of `who`, on the side of this effect's bodies. */
-  readonly tests: readonly CallerTest[]
-  /** For each rule, where its callers begin in `callers`, as places in `tests`; those of the last end with the list. */
-  readonly from: Int32Array
-  readonly callers: Int32Array
   /** There is a shadow rule among them. */
   readonly shadowed: boolean
 }
@@ -46,6 +41,8 @@ export interface CompiledPolicy {
   readonly digest: string
   readonly denies: RuleSet
   readonly allows: RuleSet
+  /** For `CallerBits`. */
+  readonly callers: readonly CallerTest[]
   /** Every role that a rule names. */
   readonly roles: ReadonlySet<string>
   /** Roles that a rule in force hands out. */
@@ -63,45 +60,40 @@ export function* compilingPolicy(tenant: string, digest: string, document: Polic
   const deny = yield* compiledRules('deny', document, who, tree)
   const allow = yield* compiledRules('allow', document, who, tree)
   const table = yield* tree.table()
-  const named = allow.rules.flatMap(({ role, shadow }) => (role === null ? [] : { role, shadow }))
+  const handing = allow.flatMap(({ role, shadow }) => (role === null ? [] : { role, shadow }))
   return {
     tenant,
     digest,
-    denies: { ...deny, index: { effect: 'deny', table }, tests: sideTests(who, 'refuse') },
-    allows: { ...allow, index: { effect: 'allow', table }, tests: sideTests(who, 'grant') },
-    roles: new Set(named.map(({ role }) => role)),
-    handed: new Set(named.flatMap(({ role, shadow }) => (shadow ? [] : role))),
+    denies: { rules: deny, index: { effect: 'deny', table }, shadowed: deny.some(rule => rule.shadow) },
+    allows: { rules: allow, index: { effect: 'allow', table }, shadowed: allow.some(rule => rule.shadow) },
+    callers: callerTests(who),
+    roles: new Set(handing.map(({ role }) => role)),
+    handed: new Set(handing.flatMap(({ role, shadow }) => (shadow ? [] : role))),
     document,
   }
 }
-
-type Rules = Pick<RuleSet, 'rules' | 'from' | 'callers' | 'shadowed'>
 
 function* compiledRules(
   effect: Rule['effect'],
   { rules, always }: PolicyDocument,
   who: ReadonlyMap<string, Callers>,
   tree: RouteTree,
-): Steps<Rules> {
-  const places = new Map([...who.keys(), anyone].map((name, place) => [name, place]))
+): Steps<readonly CompiledRule[]> {
+  const names = [...who.keys(), anyone]
+  const first = effect === 'deny' ? 0 : names.length
+  const places = new Map(names.map((name, place) => [name, first + place]))
   const compiled: CompiledRule[] = []
-  const from: number[] = []
-  const callers: number[] = []
+  const tests: SharedTests = new Map()
   for (const rule of rules) {
     if (rule.effect !== effect) continue
-    const own = rule.who.map(name => places.get(name) ?? places.size)
-    tree.add(compiled.length, { effect, to: rule.to, who: own })
-    from.push(callers.length)
-    callers.push(...own)
-    compiled.push(compileRule(rule, who, always))
+    tree.add({ effect, to: rule.to, who: rule.who.map(name => places.get(name) ?? -1) })
+    compiled.push(compileRule(rule, who, always, tests))
     yield
   }
-  from.push(callers.length)
-  const shadowed = compiled.some(rule => rule.shadow)
-  return { rules: compiled, from: Int32Array.from(from), callers: Int32Array.from(callers), shadowed }
+  return compiled
 }
 
-const compileRule = (rule: Rule, who: ReadonlyMap<string, Callers>, always: Obligations): CompiledRule => {
+const compileRule = (rule: Rule, who: ReadonlyMap<string, Callers>, always: Obligations, tests: SharedTests): CompiledRule => {
   const [side, opposite]: readonly [Side, Side] = rule.effect === 'allow' ? ['grant', 'refuse'] : ['refuse', 'grant']
   const callers = { label: `who ${rule.who.join(' or ')}`, test: onIdentity(callersTest(rule.who, who, side)) }
   const others: Condition[] = []
@@ -110,7 +102,7 @@ const compileRule = (rule: Rule, who: ReadonlyMap<string, Callers>, always: Obli
     const excepted = callersTest(rule.except, who, opposite)
     others.push({ label: `except ${rule.except.join(' or ')}`, test: look => not(excepted(look.facts.identity)) })
   }
-  if (rule.when) others.push(...compileWhen(rule.when, side))
+  if (rule.when) others.push(...compileWhen(rule.when, side, tests))
   const bounds = window(rule)
   return {
     name: rule.name,
@@ -147,9 +139,7 @@ export const evaluate = (rule: CompiledRule, look: Look): Tri => {
 
 /** What `evaluate` says of a rule that is a candidate; whom it names is looked up, so most rules are not even touched. */
 const judged = (set: RuleSet, number: number, bits: CallerBits, look: Look): Tri => {
-  let out: Tri = no
-  const end = set.from[number + 1] ?? 0
-  for (let i = set.from[number] ?? 0; i < end && out !== yes; i++) out = either(out, holds(bits, set.callers[i] ?? set.tests.length))
+  let out = named(set.index, number, bits)
   if (out === no) return no
   for (const test of set.rules[number]?.others ?? []) {
     const held = test(look)

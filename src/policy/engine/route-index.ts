@@ -2,10 +2,10 @@ import type { Steps } from '../../config/steps.ts'
 import { type Method, methods } from '../../model/exchange.ts'
 import { decodeSegment } from '../../model/target.ts'
 import type { RouteLine } from '../language/pattern.ts'
-import { no } from '../language/tri.ts'
+import { either, no, type Tri, yes } from '../language/tri.ts'
 import { type CallerBits, holds } from './callers.ts'
 
-/** Which rules of a policy end at one node; the order of the lists in `RouteTable.lists`. */
+/** Which rules of a policy end at one node; the order of the lists of one node. */
 const [denyExact, denyRest, allowExact, allowRest] = [0, 1, 2, 3] as const
 type Kind = 0 | 1 | 2 | 3
 const kinds = 4
@@ -27,21 +27,17 @@ interface Branch {
 }
 
 /**
- * Segment by segment, methods beside the rules: the cost of a decision follows the rules on a route, not the rules in the file. Numbers in three
- * blocks of memory instead of objects: with a thousand tenants every object on the way would be a wait for memory.
+ * Segment by segment, methods beside the rules: the cost of a decision follows the rules on a route, not the rules in the file. One block of
+ * numbers instead of objects: among a thousand tenants, every object on the way would be a wait for memory.
+ *
+ * From 0: places of the children, the text, the lists, the callers of denies and of allows. Then the nodes, four numbers each: first literal child,
+ * how many, child for a variable, its lists; the first is the root, and no child. A literal child is three numbers: length, place in the text, node;
+ * ordered by length, then by characters, of which two stand in a number. Lists are by kind: how many rules, then each as `number << 7 | methods`;
+ * where there are many, minus the number of their callers, and for each the caller and its rules. Callers are, for each rule, where its own begin.
  */
-export interface RouteTable {
-  /** Four numbers a node: first literal child, how many, child for a variable, its lists. Node 0 is the root, and no child. */
-  readonly nodes: Int32Array
-  /** Three numbers a literal child, by length and then by characters: length, place in `text`, node. */
-  readonly children: Int32Array
-  readonly text: Uint16Array
-  /**
-   * Rules by kind: their number, then each as `number << 7 | methods`; where there are many, minus the number of their callers, and for each the
-   * caller and its rules. Numbers ascend, and are places in the rules of the effect.
-   */
-  readonly lists: Int32Array
-}
+export type RouteTable = Int32Array
+
+const [childrenAt, textAt, listsAt, callersOfDenies, callersOfAllows, nodesAt] = [0, 1, 2, 3, 4, 5] as const
 
 /** The rules of one effect in a table of both. */
 export interface RouteIndex {
@@ -54,14 +50,18 @@ const branch = (): Branch => ({ literals: new Map(), variable: null, endings: { 
 export interface Routed {
   readonly effect: 'allow' | 'deny'
   readonly to: readonly RouteLine[]
+  /** Callers that the rule names, as places in `CallerBits.tests`. */
   readonly who: readonly number[]
 }
 
 /** Builds a table; rules of one effect are added in file order. */
 export class RouteTree {
   readonly #root = branch()
+  readonly #callers: Record<Routed['effect'], (readonly number[])[]> = { deny: [], allow: [] }
 
-  add(number: number, { effect, to, who }: Routed): void {
+  /** Gives the rule its number among those of its effect. */
+  add({ effect, to, who }: Routed): void {
+    const number = this.#callers[effect].push(who) - 1
     for (const line of to) {
       const at = this.#end(line, effect === 'deny')
       const list = at.endings[effect === 'deny' ? (line.rest ? denyRest : denyExact) : line.rest ? allowRest : allowExact]
@@ -102,17 +102,27 @@ export class RouteTree {
       const { literals, variable, endings } = queue[i] ?? branch()
       nodes.push(children.length / 3, literals.size, variable === null ? 0 : queue.push(variable) - 1, listsOf(endings, lists))
       for (const [literal, child] of [...literals].sort(([a], [b]) => a.length - b.length || (a < b ? -1 : 1))) {
-        children.push(literal.length, text.length, queue.push(child) - 1)
-        for (let k = 0; k < literal.length; k++) text.push(literal.charCodeAt(k))
+        children.push(literal.length, text.length * 2, queue.push(child) - 1)
+        for (let k = 0; k < literal.length; k += 2) text.push(literal.charCodeAt(k) | ((literal.charCodeAt(k + 1) || 0) << 16))
       }
       yield
     }
-    return {
-      nodes: Int32Array.from(nodes),
-      children: Int32Array.from(children),
-      text: Uint16Array.from(text),
-      lists: Int32Array.from(lists),
-    }
+    const head = [nodesAt + nodes.length]
+    for (const part of [children, text, lists]) head.push((head.at(-1) ?? 0) + part.length)
+    const denies = this.#places('deny', head.at(-1) ?? 0)
+    head.push((head.at(-1) ?? 0) + denies.length)
+    return Int32Array.from([head, nodes, children, text, lists, denies, this.#places('allow', head.at(-1) ?? 0)].flat())
+  }
+
+  /** Where the callers of each rule begin, and of the last end; then the callers. */
+  #places(effect: Routed['effect'], from: number): number[] {
+    const callers = this.#callers[effect]
+    let next = from + callers.length + 1
+    const places = callers.map(who => {
+      next += who.length
+      return next - who.length
+    })
+    return [...places, next, ...callers.flat()]
   }
 }
 
@@ -147,10 +157,13 @@ const byCallers = (list: readonly Ending[], lists: number[]): void => {
   }
 }
 
-/** Who asks, for the rules of each effect; null: everybody's rules are wanted. */
-export interface Asking {
-  readonly deny: CallerBits
-  readonly allow: CallerBits
+/** Whether one of the callers that a rule names holds. */
+export const named = ({ effect, table }: RouteIndex, number: number, bits: CallerBits): Tri => {
+  const at = (table[effect === 'deny' ? callersOfDenies : callersOfAllows] ?? 0) + number
+  const end = table[at + 1] ?? 0
+  let out: Tri = no
+  for (let i = table[at] ?? 0; i < end && out !== yes; i++) out = either(out, holds(bits, table[i] ?? -1))
+  return out
 }
 
 /** Rules whose method and path fit, by effect, ascending. Rules that name only other callers may be left out. */
@@ -160,14 +173,14 @@ export class Candidates {
   readonly #table: RouteTable
   readonly #method: number
   readonly #path: string
-  readonly #asking: Asking | null
+  readonly #bits: CallerBits | null
 
-  /** `path` is canonical. */
-  constructor(table: RouteTable, method: Method, path: string, asking: Asking | null) {
+  /** `path` is canonical; without `bits` it is nobody who asks, and every rule counts. */
+  constructor(table: RouteTable, method: Method, path: string, bits: CallerBits | null) {
     this.#table = table
     this.#method = bitOf(method)
     this.#path = path
-    this.#asking = asking
+    this.#bits = bits
     this.#visit(0, 1)
     ascending(this.denies)
     ascending(this.allows)
@@ -175,22 +188,22 @@ export class Candidates {
 
   /** `from` is where the next segment starts; past the end there is none. */
   #visit(node: number, from: number): void {
-    const { nodes } = this.#table
+    const table = this.#table
     const path = this.#path
-    const at = node * 4
-    const lists = nodes[at + 3] ?? 0
+    const at = nodesAt + node * 4
+    const lists = table[at + 3] ?? 0
     const end = path.length
     // The root path "/" has no segment; "/a/" has a second, empty one, which a deny does not look at.
     const isLast = from > end || (from === 1 && end === 1)
-    if (lists !== 0) this.#collect(lists, isLast, from >= end)
+    if (lists !== 0) this.#collect((table[listsAt] ?? 0) + lists, isLast, from >= end)
     if (isLast) return
-    const count = nodes[at + 1] ?? 0
-    const variable = nodes[at + 2] ?? 0
+    const count = table[at + 1] ?? 0
+    const variable = table[at + 2] ?? 0
     if (count === 0 && variable === 0) return
     const slash = path.indexOf('/', from)
     const to = slash < 0 ? end : slash
     if (count !== 0) {
-      const child = this.#child(nodes[at] ?? 0, count, from, to)
+      const child = this.#child(table[at] ?? 0, count, from, to)
       if (child !== 0) this.#visit(child, to + 1)
     }
     if (variable !== 0 && to > from) this.#visit(variable, to + 1)
@@ -207,7 +220,7 @@ export class Candidates {
 
   /** Takes one list in, if it is wanted, and gives the place of the next. */
   #list(place: number, deny: boolean, wanted: boolean): number {
-    const { lists } = this.#table
+    const lists = this.#table
     const count = lists[place] ?? 0
     if (count >= 0) {
       const next = place + 1 + count
@@ -218,15 +231,14 @@ export class Candidates {
     for (let left = -count; left > 0; left--) {
       const from = at + 2
       const next = from + (lists[at + 1] ?? 0)
-      if (wanted && (this.#asking === null || holds(deny ? this.#asking.deny : this.#asking.allow, lists[at] ?? 0) !== no))
-        this.#take(from, next, deny)
+      if (wanted && (this.#bits === null || holds(this.#bits, lists[at] ?? 0) !== no)) this.#take(from, next, deny)
       at = next
     }
     return at
   }
 
   #take(from: number, to: number, deny: boolean): void {
-    const { lists } = this.#table
+    const lists = this.#table
     const into = deny ? this.denies : this.allows
     for (let i = from; i < to; i++) {
       const one = lists[i] ?? 0
@@ -245,12 +257,14 @@ export class Candidates {
         ;[start, end] = [0, text.length]
         break
       }
-    const { children } = this.#table
+    const table = this.#table
+    const children = table[childrenAt] ?? 0
     let [low, high] = [first, first + count - 1]
     while (low <= high) {
       const middle = (low + high) >> 1
-      const order = (children[middle * 3] ?? 0) - (end - start) || this.#compare(children[middle * 3 + 1] ?? 0, text, start, end)
-      if (order === 0) return children[middle * 3 + 2] ?? 0
+      const at = children + middle * 3
+      const order = (table[at] ?? 0) - (end - start) || this.#compare(table[at + 1] ?? 0, text, start, end)
+      if (order === 0) return table[at + 2] ?? 0
       if (order < 0) low = middle + 1
       else high = middle - 1
     }
@@ -258,9 +272,10 @@ export class Candidates {
   }
 
   #compare(place: number, text: string, start: number, end: number): number {
-    const own = this.#table.text
+    const table = this.#table
+    const own = table[textAt] ?? 0
     for (let i = start, k = place; i < end; i++, k++) {
-      const order = (own[k] ?? 0) - text.charCodeAt(i)
+      const order = (((table[own + (k >> 1)] ?? 0) >> ((k & 1) << 4)) & 0xffff) - text.charCodeAt(i)
       if (order !== 0) return order
     }
     return 0
