@@ -92,7 +92,7 @@ export class Reloader {
   #composition: Composition
   #last: Promise<unknown> = Promise.resolve()
   #seen = ''
-  #lastGood: number | null
+  #lastGood: number
   /** What the last attempt refused, for `status`. */
   refused: readonly Finding[] = []
 
@@ -101,7 +101,7 @@ export class Reloader {
     this.#loaded = loaded
     this.#started = loaded
     this.#composition = composition
-    this.#lastGood = composition.engine.tenants.every(({ state }) => state === 'enforced') ? parts.clock.now() : null
+    this.#lastGood = parts.clock.now()
   }
 
   /** Reads everything again. One reload at a time, in the order asked for. */
@@ -114,8 +114,8 @@ export class Reloader {
     return this.#inOrder(() => this.#rollback(tenant, why))
   }
 
-  /** When a load last refused nothing, milliseconds since the epoch; null: not since the start. */
-  get lastGood(): number | null {
+  /** When a load last refused nothing, milliseconds since the epoch; the start counts as one. */
+  get lastGood(): number {
     return this.#lastGood
   }
 

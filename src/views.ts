@@ -20,8 +20,8 @@ export interface Views {
   readonly snapshot: () => Snapshot
   /** What the last reload refused. */
   readonly refused: () => readonly Finding[]
-  /** Milliseconds since the epoch; null: not since the start. */
-  readonly lastGoodLoad: () => number | null
+  /** Milliseconds since the epoch. */
+  readonly lastGoodLoad: () => number
   readonly inFlight: () => number
   readonly streams: () => number
   /** Null before the proxy listens. */

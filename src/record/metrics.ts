@@ -12,7 +12,7 @@ export interface MetricSources {
   readonly policies: () => readonly TenantState[]
   /** Tenants in observe mode now. */
   readonly observing: () => readonly Observing[]
-  /** Milliseconds since the epoch at which a load last refused nothing; null: not since the start. */
+  /** Milliseconds since the epoch at which a load last refused nothing, or of the start. */
   readonly lastGoodLoad: () => number | null
   readonly credentials: () => readonly CredentialStatus[]
   /** Milliseconds since the epoch at which an issuer's keys were last fetched; null: never. */
