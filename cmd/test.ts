@@ -10,10 +10,11 @@ export const help = `
 postern test [FILE...] [--policies DIR] [--only NAME] [--json]
 
 Does what check does, then decides every request of the test files with the proxy's own engine. A failure shows what was wanted, what
-came, the rule that decided, and what keeps the nearest allow from matching.
+came, the rule that decided, and what keeps the nearest allow from matching. Observe mode is left aside: tests say what is enforced.
   FILE...           only tenants whose policy or test file is named
   --policies DIR    the folder (default policies)
   --only NAME       only expectations of this tenant, caller, request or rule; coverage is not judged
+  --at INSTANT      the moment of the load, for what depends on it (observe-until): 2026-11-23T10:00:00Z (default: now)
   --json            one JSON object: { findings, tenants }
 Exit: 0 all as expected, 1 problems, 2 nothing was tested, 64 usage or files that cannot be read.
 `
@@ -33,10 +34,11 @@ export const run = async (args: string[], io: Io): Promise<number> => {
     options: {
       policies: { type: 'string', default: 'policies' },
       only: { type: 'string' },
+      at: { type: 'string' },
       json: { type: 'boolean', default: false },
     },
   })
-  const policies = await loadPolicies('test', { dir: values.policies, config: undefined, names: positionals }, io)
+  const policies = await loadPolicies('test', { dir: values.policies, config: undefined, names: positionals, at: values.at }, io)
   if (typeof policies === 'number') return policies
   const findings: Finding[] = [...selected(policies)]
   const results = runAll(policies, values.only, findings)

@@ -34,7 +34,7 @@ export const startApp = async (options: AppOptions, log: ProcessLog): Promise<Ru
   const deps = createDeps(log)
   const loaded = await loadConfig(options.configFile)
   if (!('config' in loaded)) return loaded
-  const policies = await loadPolicies(loaded, null, { withoutTests: false, now: deps.clock.now() })
+  const policies = await loadPolicies(loaded, null, { withoutTests: false, clock: deps.clock })
   if (policies.composition === null) return policies.findings
   const unfit = inconsistencies(loaded.read, policies.composition)
   if (options.strict && (unfit.length > 0 || policies.findings.some(finding => finding.severity === 'error')))
@@ -66,6 +66,8 @@ export const startApp = async (options: AppOptions, log: ProcessLog): Promise<Ru
 const lateSources = (get: () => MetricSources | null): MetricSources => ({
   audit: () => get()?.audit() ?? null,
   policies: () => get()?.policies() ?? [],
+  observing: () => get()?.observing() ?? [],
+  lastGoodLoad: () => get()?.lastGoodLoad() ?? null,
   credentials: () => get()?.credentials() ?? [],
   keys: () => get()?.keys() ?? [],
   tokenCache: () => get()?.tokenCache() ?? null,

@@ -5,7 +5,7 @@ import type { Observe } from './credentials/events.ts'
 import { createCredentialFiles, isInMemory } from './credentials/files.ts'
 import { providers } from './credentials/providers.ts'
 import { bind, cannotListen } from './edge/bind.ts'
-import type { LoadedConfig } from './load.ts'
+import { faultAt, type LoadedConfig } from './load.ts'
 import type { Credential, CredentialProvider, CredentialStatus, Unavailable } from './model/credential.ts'
 import type { Deps } from './model/deps.ts'
 import type { Finding } from './model/finding.ts'
@@ -106,7 +106,7 @@ const handOut = async (
   }
   const refuse = async (key: string, message: string): Promise<readonly Finding[]> => {
     await close()
-    return [{ ...configFinding(loaded.file, 'C301', message), ...loaded.read.source.position(loaded.read.provenance.get(key) ?? 0) }]
+    return [faultAt(loaded, key, 'C301', message)]
   }
   if (files !== null) {
     const dir = resolve(dirname(resolve(loaded.file)), files.dir)

@@ -106,6 +106,12 @@ export const loadConfig = async (file: string): Promise<LoadedConfig | readonly 
   }
 }
 
+/** A fault that shows only when what stands at this key is used. */
+export const faultAt = ({ file, read }: LoadedConfig, key: string, code: string, message: string): Finding => ({
+  ...configFinding(file, code, message),
+  ...read.source.position(read.provenance.get(key) ?? 0),
+})
+
 /** What vouching for callers needs, or null where it is not configured. */
 export const assertionKeys = ({ config: { assertion }, assertionKeys: keys }: LoadedConfig): AssertionKeys | null =>
   assertion === null ? null : { issuer: assertion.issuer, lifetime: assertion.lifetime, keys }

@@ -13,7 +13,7 @@ import { type Assertions, createAssertions } from './identity/assertion.ts'
 import { createIdentifier, type Identifier } from './identity/identify.ts'
 import { InFlight } from './limits/in-flight.ts'
 import { createRateLimiter, type RateLimiter } from './limits/rate.ts'
-import { assertionKeys } from './load.ts'
+import { assertionKeys, faultAt } from './load.ts'
 import { meterExchange } from './meter.ts'
 import type { Deps } from './model/deps.ts'
 import type { Finding } from './model/finding.ts'
@@ -22,11 +22,11 @@ import { announce, Notices } from './notices.ts'
 import { exchange, type Stages } from './pipeline.ts'
 import type { Composition } from './policy/compose.ts'
 import { zoneClocks } from './policy/language/zone-clock.ts'
+import type { NoRollback } from './policy/rollback.ts'
 import { eventCodes } from './record/codes.ts'
 import type { RunningAudit } from './record/host.ts'
 import type { MetricSources, Metrics } from './record/metrics.ts'
-import { Reloader, type ReloadRequest, type ReloadResult } from './reload.ts'
-import { configFinding } from './settings.ts'
+import { Reloader, type ReloadRequest, type ReloadResult, type RollbackResult } from './reload.ts'
 import type { Snapshot } from './snapshot.ts'
 import { malformedEntry } from './trail.ts'
 import { createTunnels, type Tunnels } from './upstream/upgrade.ts'
@@ -102,6 +102,7 @@ export class Runtime {
       identifier: this.#identifier,
       snapshot: () => this.#current.peek(),
       refused: () => this.#reloader.refused,
+      lastGoodLoad: () => this.#reloader.lastGood,
       inFlight: () => this.#inFlight.count,
       rateBuckets: () => this.#rates.size,
       hideBytes: () => this.#hideMemory.used,
@@ -128,20 +129,21 @@ export class Runtime {
       this.#control = await listenControl(state, {
         status: () => this.status(),
         reload: body => this.#controlReload(body),
+        rollback: body => this.rollback(String(body['tenant'] ?? ''), String(body['why'] ?? '').slice(0, 1000)),
         drain: () => this.drain(),
       })
     } catch (fault) {
-      return [this.#finding('state', fault instanceof Error ? fault.message : String(fault))]
+      return [faultAt(first.loaded, 'state', 'C301', fault instanceof Error ? fault.message : String(fault))]
     }
     try {
       this.#opsListener = await listenOps(at.ops, { ready: () => this.ready(), metrics: metrics.render, jwks: this.#assertions.jwks })
     } catch (fault) {
-      return [this.#finding('listen.ops', cannotListen(at.ops, fault))]
+      return [faultAt(first.loaded, 'listen.ops', 'C301', cannotListen(at.ops, fault))]
     }
     try {
       this.#listener = await this.#listen(first)
     } catch (fault) {
-      return [this.#finding('listen.proxy', cannotListen(at.proxy, fault))]
+      return [faultAt(first.loaded, 'listen.proxy', 'C301', cannotListen(at.proxy, fault))]
     }
     this.#watching = this.#watch(first)
     announce(deps.log, first, formatEndpoint(this.proxy), formatEndpoint(this.ops))
@@ -227,6 +229,11 @@ export class Runtime {
     return result
   }
 
+  rollback(tenant: string, why: string): Promise<RollbackResult | NoRollback> {
+    this.#record('control', { act: 'rollback', tenant, why })
+    return this.#reloader.rollback(tenant, why)
+  }
+
   #controlReload(body: Readonly<Record<string, unknown>>): Promise<ReloadResult> {
     return this.reload({ by: 'control', withoutTests: body['withoutTests'] === true, why: String(body['why'] ?? '').slice(0, 1000) })
   }
@@ -288,11 +295,5 @@ export class Runtime {
 
   #record(kind: 'control', detail: Readonly<Record<string, string | boolean>>): void {
     this.#parts.audit.event({ kind, code: eventCodes[kind], time: this.#parts.deps.clock.now(), tenant: null, detail })
-  }
-
-  #finding(key: string, message: string): Finding {
-    const { read, file } = this.#parts.first.loaded
-    const offset = read.provenance.get(key)
-    return { ...configFinding(file, 'C301', message), ...(offset === undefined || offset === null ? {} : read.source.position(offset)) }
   }
 }

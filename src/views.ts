@@ -1,6 +1,7 @@
 import { type Endpoint, formatEndpoint } from './config/values.ts'
 import type { Identifier } from './identity/identify.ts'
 import type { CredentialStatus } from './model/credential.ts'
+import type { Observing } from './model/decision.ts'
 import type { Clock } from './model/deps.ts'
 import type { Finding } from './model/finding.ts'
 import type { AuditStatus } from './record/host.ts'
@@ -18,6 +19,8 @@ export interface Views {
   readonly snapshot: () => Snapshot
   /** What the last reload refused. */
   readonly refused: () => readonly Finding[]
+  /** Milliseconds since the epoch. */
+  readonly lastGoodLoad: () => number
   readonly inFlight: () => number
   readonly rateBuckets: () => number
   readonly hideBytes: () => number
@@ -45,6 +48,10 @@ export const readiness = (views: Views): { readonly ready: boolean; readonly det
   return { ready, detail }
 }
 
+/** Tenants in observe mode, as the clock has it. */
+const observing = ({ clock, snapshot }: Views): readonly Observing[] =>
+  snapshot().policy.observing.filter(({ until }) => clock.now() < until)
+
 /** `postern status`. */
 export const statusOf = (views: Views): object => {
   const snapshot = views.snapshot()
@@ -60,6 +67,7 @@ export const statusOf = (views: Views): object => {
     snapshot: snapshot.digest,
     configuration: { file: snapshot.loaded.file, digest: snapshot.loaded.digest },
     refused_on_disk: views.refused(),
+    observing: observing(views).map(({ tenant, until }) => ({ tenant, until: new Date(until).toISOString() })),
     in_flight: views.inFlight(),
     streams: views.streams(),
     audit: { ...audit, records: Object.fromEntries(audit.records) },
@@ -70,6 +78,8 @@ export const statusOf = (views: Views): object => {
 export const metricSources = (views: Views): MetricSources => ({
   audit: views.audit,
   policies: () => views.snapshot().policy.tenants,
+  observing: () => observing(views),
+  lastGoodLoad: views.lastGoodLoad,
   credentials: views.credentials,
   keys: () =>
     views.identifier

@@ -38,6 +38,8 @@ export interface ExchangeEntry {
   readonly inDoubt: boolean
   /** What would have been decided with shadow rules enforced; null where none was a candidate. */
   readonly shadow: { readonly effect: 'allow' | 'step-up' | 'deny'; readonly rule: string } | null
+  /** Observe mode let this pass: what would have been decided; null where the policy itself allowed or refused. */
+  readonly observed: { readonly effect: 'step-up' | 'deny'; readonly rule: string } | null
   readonly credentialRole: string | null
   readonly credentialGeneration: number | null
   readonly upstream: string | null

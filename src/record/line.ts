@@ -73,7 +73,7 @@ export const lineMaker = (chain: string, facts: FactSpeller): LineMaker => {
       .map(name => value('agents', name))
       .join(',')}]`
   }
-  const shadow = (would: ExchangeEntry['shadow']): string =>
+  const shadow = (would: ExchangeEntry['shadow' | 'observed']): string =>
     would === null ? 'null' : `{"effect":"${would.effect}","rule":${value('shadow', would.rule)}}`
   const decidedOn = (decided: ExchangeEntry['decided']): string => {
     if (decided === null) return 'null'
@@ -95,7 +95,7 @@ export const lineMaker = (chain: string, facts: FactSpeller): LineMaker => {
     `,"request":{"id":${value('request-id', e.requestId)},"method":${value('method', e.method)},"host":${value('host', e.host)},"route":${value('route', e.route)}` +
     `,"path":${bounded('path', e.path, longest.path)},"client-ip":${value('client-ip', e.clientIp)}` +
     `,"user-agent":${bounded('user-agent', e.userAgent, longest['user-agent'])},"bytes":${whole(e.requestBytes)}}` +
-    `,"decision":{"effect":"${e.effect}","rule":${value('rule', e.rule)},"reason":${value('reason', e.reason)},"role":${value('role', e.role)},"policy-digest":${value('policy-digest', e.policyDigest)},"platform-digest":${value('platform-digest', e.decided?.basis.platformDigest ?? null)},"in-doubt":${e.inDoubt},"shadow":${shadow(e.shadow)}}` +
+    `,"decision":{"effect":"${e.effect}","rule":${value('rule', e.rule)},"reason":${value('reason', e.reason)},"role":${value('role', e.role)},"policy-digest":${value('policy-digest', e.policyDigest)},"platform-digest":${value('platform-digest', e.decided?.basis.platformDigest ?? null)},"in-doubt":${e.inDoubt},"shadow":${shadow(e.shadow)},"observed":${shadow(e.observed)}}` +
     `,"credential":${e.credentialRole === null ? 'null' : `{"role":${value('role', e.credentialRole)},"generation":${whole(e.credentialGeneration)}}`}` +
     `,"upstream":${e.upstream === null ? 'null' : `{"name":${value('upstream', e.upstream)},"status":${whole(e.upstreamStatus)},"ms":${millis(e.upstreamMs)}}`}` +
     `,"response":{"status":${whole(e.status)},"bytes":${whole(e.responseBytes)},"ms":${millis(e.ms)},"hidden":${whole(e.hidden)},"aborted":${e.aborted}},"facts":${decidedOn(e.decided)}${tail()}`

@@ -5,6 +5,7 @@ import { inspect } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { main } from '../../cmd/main.ts'
 import { type DemoProvider, startProvider } from '../../deploy/demo/provider.ts'
+import { systemClock } from '../../src/deps.ts'
 import { loadConfig } from '../../src/load.ts'
 import { loadPolicies } from '../../src/reload.ts'
 import { createSnapshot } from '../../src/snapshot.ts'
@@ -149,7 +150,7 @@ describe('no live secret stands in', () => {
   it('the running process, printed to any depth, with what it was started from', async () => {
     const loaded = await loadConfig(join(postern.dir, 'proxy.config.yaml'))
     if (!('config' in loaded)) throw new Error('it did not load')
-    const policies = await loadPolicies(loaded, null, { withoutTests: false, now: 0 })
+    const policies = await loadPolicies(loaded, null, { withoutTests: false, clock: systemClock })
     if (policies.composition === null) throw new Error('no policies')
     const snapshot = createSnapshot(loaded, policies.composition.engine, null)
     for (const held of [postern.app, loaded, snapshot, policies]) {

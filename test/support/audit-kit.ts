@@ -47,6 +47,7 @@ export const entry = (changes: Partial<ExchangeEntry> = {}): ExchangeEntry => ({
   decided: null,
   inDoubt: false,
   shadow: null,
+  observed: null,
   credentialRole: 'orders_read',
   credentialGeneration: 3,
   upstream: 'orders',

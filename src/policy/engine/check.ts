@@ -5,9 +5,10 @@ import { type Binding, compileCheck, type Value } from '../check/compile.ts'
 import { type Claim, claimReader, faulty } from '../language/claims.ts'
 import type { RouteLine } from '../language/pattern.ts'
 import { either, no, type Side, type Tri, told, unsure } from '../language/tri.ts'
+import { routeIndex } from './few-routes.ts'
 import { withoutBlanks } from './header.ts'
 import { hasParameter, type Query } from './query.ts'
-import { candidates, routeIndex } from './route-index.ts'
+import { candidates } from './route-index.ts'
 
 /** What an expression looks at. */
 interface Asked {
@@ -42,7 +43,7 @@ export const checkTest = (
   if (only !== undefined && tests.length === 1) return only
   const index = routeIndex(
     [...groups.values()].map(group => group.lines),
-    side === 'refuse',
+    side === 'refuse' ? 'deny' : 'allow',
   )
   return asked => {
     const { method, target } = asked.facts.origin

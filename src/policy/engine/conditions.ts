@@ -42,20 +42,45 @@ export interface Condition {
   readonly test: Test
 }
 
+/** Tests of one file by what they ask: rules that ask the same share one, which is then at hand when the next rule asks it. */
+export type SharedTests = Map<string, Test>
+
+const shared = (tests: SharedTests, key: readonly unknown[], make: () => Test): Test => {
+  const text = JSON.stringify(key)
+  const known = tests.get(text) ?? make()
+  tests.set(text, known)
+  return known
+}
+
 /** Compiles `when` of a rule with these `to` lines, cheapest first; Kleene logic makes the order invisible. */
-export const compileWhen = (when: When, side: Side, lines: readonly RouteLine[], claims: ReadonlyMap<string, Claim>): Condition[] => {
+export const compileWhen = (
+  when: When,
+  side: Side,
+  lines: readonly RouteLine[],
+  claims: ReadonlyMap<string, Claim>,
+  tests: SharedTests = new Map(),
+): Condition[] => {
   const conditions: Condition[] = []
   if (when.ipIn) conditions.push({ label: 'when.ip-in', test: addressTest(when.ipIn) })
   if (when.ipNotIn) {
     const inside = addressTest(when.ipNotIn)
     conditions.push({ label: 'when.ip-not-in', test: look => not(inside(look)) })
   }
-  for (const [name, wanted] of when.header) conditions.push({ label: `when.header.${name}`, test: headerTest(name, wanted, side) })
-  for (const [name, wanted] of when.query) conditions.push({ label: `when.query.${name}`, test: queryTest(name, wanted, side) })
+  for (const [name, wanted] of when.header) {
+    const test = shared(tests, ['header', side, name, spelled(wanted)], () => headerTest(name, wanted, side))
+    conditions.push({ label: `when.header.${name}`, test })
+  }
+  for (const [name, wanted] of when.query) {
+    const test = shared(tests, ['query', side, name, spelled(wanted)], () => queryTest(name, wanted, side))
+    conditions.push({ label: `when.query.${name}`, test })
+  }
   if (when.time) conditions.push({ label: 'when.time', test: timeTest(when.time) })
   if (when.check) conditions.push({ label: 'when.check', test: checkTest(when.check, lines, claims, side) })
   return conditions
 }
+
+/** JSON has no infinity, and a range without an end is not one without a begin. */
+const spelled = (wanted: Expectation): unknown => (wanted.kind === 'range' ? [`${wanted.min}`, `${wanted.max}`] : wanted)
 
 const addressTest = (ranges: readonly Range[]): Test => {
   const includes = addressSet(ranges)

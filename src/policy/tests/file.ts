@@ -45,8 +45,7 @@ export interface ReadTestFile {
   readonly findings: readonly Finding[]
 }
 
-export const readTestFile = (file: PolicyFile, scope: TestScope): ReadTestFile => {
-  const source = new Source(file.name, file.bytes, 'P')
+export const readTestFile = (file: PolicyFile, scope: TestScope, source = new Source(file.name, file.bytes, 'P')): ReadTestFile => {
   const { root } = source
   if (root === null || !isVersion(source, root, 'policy-test/v1')) return { test: null, findings: source.findings }
   const lines = file.bytes.toString('utf8').split('\n')

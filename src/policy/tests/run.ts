@@ -1,3 +1,4 @@
+import { finish, type Steps } from '../../config/steps.ts'
 import type { Decision, Effect, Facts, PolicyEngine, ZoneClocks } from '../../model/decision.ts'
 import type { Finding } from '../../model/finding.ts'
 import type { CompiledPolicy } from '../engine/compile.ts'
@@ -39,7 +40,10 @@ export interface RunOptions {
 }
 
 /** Runs the tests of one tenant. Coverage is judged over all its test files together. */
-export const runTests = (bench: Bench, tests: readonly TestFile[], { selected = () => true, coverage }: RunOptions): TestRun => {
+export const runTests = (bench: Bench, tests: readonly TestFile[], options: RunOptions): TestRun =>
+  finish(runningTests(bench, tests, options))
+
+export function* runningTests(bench: Bench, tests: readonly TestFile[], { selected = () => true, coverage }: RunOptions): Steps<TestRun> {
   const findings: Finding[] = []
   const decided = new Set<string>()
   const zones = zoneClocks()
@@ -53,6 +57,7 @@ export const runTests = (bench: Bench, tests: readonly TestFile[], { selected = 
       for (const rule of rulesOf(decision, bench.policy)) decided.add(rule)
       if (differs(expectation, decision))
         findings.push(finding(test.file, expectation.spot, 703, message(bench, expectation, decision, facts)))
+      yield
     }
   const failed = findings.length
   if (coverage && tests.length > 0) findings.push(...uncovered(bench, tests, decided))

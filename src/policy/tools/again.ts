@@ -1,5 +1,5 @@
 import type { Recorded } from '../../model/recorded.ts'
-import { judge } from '../decide.ts'
+import { judgeRules } from '../decide.ts'
 import type { CompiledPolicy } from '../engine/compile.ts'
 import { Look } from '../engine/conditions.ts'
 import { claimFact, type ReadSet, readSet, recogniseDigest } from '../engine/reads.ts'
@@ -90,8 +90,9 @@ export class Again {
 
   #within({ possible, reads }: Tenant, dim: Dim): readonly Outcome[] {
     if (!reads.every(name => dim.grades.get(name) === 'exact')) return outcomes(possible, this.#platform, dim)
-    const verdict = judge(possible.policy, this.#platform.policy, dim.look, false)
-    if (verdict.effect === 'deny') return [{ effect: 'deny', rule: verdict.rule, role: null, digest: verdict.digest }]
+    const verdict = judgeRules(possible.policy, this.#platform.policy, dim.look)
+    if (verdict.effect === 'deny')
+      return [{ effect: 'deny', rule: verdict.rule, role: null, digest: (verdict.above ? this.#platform : possible).policy.digest }]
     const { effect, rule } = verdict
     return [{ effect, rule: rule.name, role: effect === 'allow' ? rule.role : null, digest: possible.policy.digest }]
   }

@@ -1,6 +1,7 @@
 import type { Effect } from '../../model/decision.ts'
 import type { Recorded } from '../../model/recorded.ts'
-import { candidates, routeIndex } from '../engine/route-index.ts'
+import { routeIndex } from '../engine/few-routes.ts'
+import { candidates } from '../engine/route-index.ts'
 import type { RouteLine } from '../language/pattern.ts'
 import type { Rule } from '../language/rule.ts'
 import { Again, type Against, type Judgement } from './again.ts'
@@ -148,7 +149,7 @@ const routeOf = ({ rule: then, method }: Recorded, { outcomes, tenant, dim }: Ju
 /** The pattern by which a rule covers a request. */
 export const lineOf = (rule: Rule, { look }: Pick<Dim, 'look'>): string | null => {
   const { method, target } = look.facts.origin
-  const line = rule.to.find(one => candidates(routeIndex([[one]], rule.effect === 'deny'), method, target.path).length > 0)
+  const line = rule.to.find(one => candidates(routeIndex([[one]], rule.effect), method, target.path).length > 0)
   return line === undefined ? null : patternOf(line)
 }
 

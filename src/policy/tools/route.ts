@@ -1,7 +1,8 @@
 import type { Origin } from '../../model/exchange.ts'
 import { methods } from '../../model/exchange.ts'
 import { decodeSegment } from '../../model/target.ts'
-import { candidates, routeIndex } from '../engine/route-index.ts'
+import { routeIndex } from '../engine/few-routes.ts'
+import { candidates } from '../engine/route-index.ts'
 import type { RouteLine } from '../language/pattern.ts'
 import type { Rule } from '../language/rule.ts'
 
@@ -26,7 +27,7 @@ export const coveringLines = ({ to, effect }: Rule, { method, target }: Pick<Ori
   const segments = target.path.slice(1).split('/')
   const index = routeIndex(
     to.map(line => [line]),
-    effect === 'deny',
+    effect,
   )
   return candidates(index, method, target.path).flatMap(number => {
     const line = to[number]
