@@ -3,6 +3,8 @@ import { inconsistencies } from '../src/consistency.ts'
 import { readConfigFile } from '../src/load.ts'
 import { byPosition, type Finding, formatFinding } from '../src/model/finding.ts'
 import { type Composed, compose, type PolicyFile } from '../src/policy/compose.ts'
+import { parseInstant } from '../src/policy/language/moment.ts'
+import { lintPolicies } from '../src/policy/tools/lint.ts'
 import { readPolicyFolder } from '../src/policy-folder.ts'
 import { exit, type Io } from './io.ts'
 
@@ -44,14 +46,25 @@ export const loadPolicies = async (command: string, args: PolicyArguments, io: I
   return { ...composed, findings, files: folder.files, only: args.names.length === 0 ? null : only }
 }
 
+/** The clock that a command judges by, milliseconds since the epoch: what `--at` says, or now. Null: `--at` is no moment, and that is said. */
+export const clockOf = (command: string, at: string | undefined, io: Io): number | null => {
+  const moment = at === undefined ? Date.now() : parseInstant(at)
+  if (typeof moment === 'number') return moment
+  io.err(`postern ${command}: --at: ${moment.message}\n`)
+  return null
+}
+
 const refuse = (io: Io, findings: readonly Finding[]): number => {
   for (const finding of findings) io.err(`${plain(formatFinding(finding))}\n`)
   return exit.usage
 }
 
-/** What the report is about; a finding about the folder as a whole always is. */
-export const selected = ({ findings, only }: Policies): readonly Finding[] =>
-  only === null ? findings : findings.filter(({ file }) => file === '.' || only.has(file))
+/** What the report is about, lints included; a finding about the folder as a whole always is. `strict`: warnings are errors. */
+export const selected = ({ findings, composition, files, only }: Policies, now: number, strict: boolean): readonly Finding[] => {
+  const all = [...findings, ...(composition === null ? [] : lintPolicies(composition, files, now))]
+  const some = only === null ? all : all.filter(({ file }) => file === '.' || only.has(file))
+  return strict ? some.map(finding => ({ ...finding, severity: 'error' })) : some
+}
 
 /** One finding a line, then the source line and a caret. */
 export const printWithSource = (findings: readonly Finding[], files: readonly PolicyFile[], io: Io): void => {

@@ -4,16 +4,18 @@ import type { Entry } from '../src/policy/compose.ts'
 import { runTests } from '../src/policy/tests/run.ts'
 import { benchOf, isWhole } from '../src/policy/tests/tested.ts'
 import { exit, type Io } from './io.ts'
-import { count, loadPolicies, type Policies, printWithSource, selected } from './policies.ts'
+import { clockOf, count, loadPolicies, type Policies, printWithSource, selected } from './policies.ts'
 
 export const help = `
-postern test [FILE...] [--policies DIR] [--only NAME] [--json]
+postern test [FILE...] [--policies DIR] [--only NAME] [--strict] [--at MOMENT] [--json]
 
 Does what check does, then decides every request of the test files with the proxy's own engine. A failure shows what was wanted, what
 came, the rule that decided, and what keeps the nearest allow from matching.
   FILE...           only tenants whose policy or test file is named
   --policies DIR    the folder (default policies)
   --only NAME       only expectations of this tenant, caller, request or rule; coverage is not judged
+  --strict          warnings count as errors
+  --at MOMENT       the clock of the lints (default now); the tests have their own
   --json            one JSON object: { findings, tenants }
 Exit: 0 all as expected, 1 problems, 2 nothing was tested, 64 usage or files that cannot be read.
 `
@@ -33,12 +35,16 @@ export const run = async (args: string[], io: Io): Promise<number> => {
     options: {
       policies: { type: 'string', default: 'policies' },
       only: { type: 'string' },
+      strict: { type: 'boolean', default: false },
+      at: { type: 'string' },
       json: { type: 'boolean', default: false },
     },
   })
+  const now = clockOf('test', values.at, io)
+  if (now === null) return exit.usage
   const policies = await loadPolicies('test', { dir: values.policies, config: undefined, names: positionals }, io)
   if (typeof policies === 'number') return policies
-  const findings: Finding[] = [...selected(policies)]
+  const findings: Finding[] = [...selected(policies, now, values.strict)]
   const results = runAll(policies, values.only, findings)
   const errors = findings.filter(finding => finding.severity === 'error').length
   const expectations = sum(results, 'expectations')
