@@ -1,4 +1,4 @@
-import { readDocument } from '../../config/document.ts'
+import { allDefaults, readDocument } from '../../config/document.ts'
 import {
   bad,
   choice,
@@ -34,8 +34,12 @@ export interface TestFile {
   readonly callers: ReadonlyMap<string, CallerKeys>
   readonly requests: ReadonlyMap<string, TestRequest>
   readonly expectations: readonly Expectation[]
+  /** Its clock; milliseconds since the epoch. */
+  readonly now: number
   /** Per cent of the tenant's rules that must decide an expectation; null: not said. */
   readonly coverage: number | null
+  /** Per cent of the mutants that must be killed; null: not asked. */
+  readonly mutants: number | null
 }
 
 export interface ReadTestFile {
@@ -54,7 +58,8 @@ export const readTestFile = (file: PolicyFile, scope: TestScope): ReadTestFile =
   const { callers, requests, now, grid, cases } = value
   const cells = grid.map(cell => ({ ...cell, overrides: new Map(), at: now, by: null, role: null, hide: null }))
   const expectations = [...cells, ...cases.map(one => ({ ...one, at: one.at ?? now }))]
-  return { test: { file: file.name, callers, requests, expectations, coverage: value.require['rules-covered'] }, findings: source.findings }
+  const { 'rules-covered': coverage, 'mutants-killed': mutants } = value.require
+  return { test: { file: file.name, callers, requests, expectations, now, coverage, mutants }, findings: source.findings }
 }
 
 const testShape = (scope: TestScope, lines: readonly string[], root: Node) => {
@@ -72,7 +77,7 @@ const testShape = (scope: TestScope, lines: readonly string[], root: Node) => {
     grid: optional(gridShape(lines, names), [], 'One expectation a cell.'),
     cases: optional<readonly Case[]>(list(caseShape(scope, names)), [], 'Single expectations.'),
     never: notBuilt('What no request may ever do.'),
-    require: optional(requireShape, { 'rules-covered': null }, 'What the tests must reach.'),
+    require: optional(requireShape, allDefaults(requireShape), 'What the tests must reach.'),
   })
 }
 
@@ -95,7 +100,7 @@ const percent = parsed<number | null>(
 
 const requireShape = record({
   'rules-covered': optional<number | null>(percent, null, 'Share of the rules that must decide an expectation.'),
-  'mutants-killed': notBuilt('Share of the mutants that the tests must notice.'),
+  'mutants-killed': optional<number | null>(percent, null, 'Share of the mutants that the tests must notice; left out: not asked.'),
 })
 
 const call: Shape<Pick<TestRequest, 'method' | 'target'>> = {

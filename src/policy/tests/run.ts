@@ -16,6 +16,7 @@ import { type Outcome, width } from './grid.ts'
 export interface Bench {
   readonly engine: PolicyEngine
   readonly policy: CompiledPolicy
+  readonly platform: CompiledPolicy
   readonly recognise: Recognise
   /** The policy file. */
   readonly file: string
@@ -65,7 +66,12 @@ const finding = (file: string, spot: Expectation['spot'], number: number, text: 
   message: text,
 })
 
-const factsOf = (bench: Bench, test: TestFile, { caller, request, overrides, at }: Expectation, zones: ZoneClocks): Facts => {
+/** What a test asks. */
+export type Question = Pick<Expectation, 'caller' | 'request' | 'overrides' | 'at'>
+
+/** The facts of a question; a request that the file does not define is one for `/`. */
+export const factsOf = (bench: Bench, test: Pick<TestFile, 'callers' | 'requests'>, question: Question, zones: ZoneClocks): Facts => {
+  const { caller, request, overrides, at } = question
   const keys = new Map([...resolveCaller(caller, test.callers), ...overrides])
   const { identity, host, clientIp } = buildCaller(caller, keys, {
     recognise: bench.recognise,
@@ -92,20 +98,21 @@ const rulesOf = (decision: Decision, policy: CompiledPolicy): readonly string[] 
 }
 
 const effectOf = (decision: Decision): Effect => (decision.effect === 'deny' && decision.code === 'PST2106' ? 'step-up' : decision.effect)
-const reasonOf = (decision: Decision): string => (decision.effect === 'allow' ? decision.permit.rule : decision.reason)
-const roleOf = (decision: Decision): string | null => (decision.effect === 'allow' ? decision.permit.cassandraRole : null)
+export const reasonOf = (decision: Decision): string => (decision.effect === 'allow' ? decision.permit.rule : decision.reason)
+export const roleOf = (decision: Decision): string | null => (decision.effect === 'allow' ? decision.permit.cassandraRole : null)
 
-const outcomeOf = (decision: Decision): Outcome => {
+export const outcomeOf = (decision: Decision): Outcome => {
   const effect = effectOf(decision)
   const gain = decision.shadow === null ? 0 : width(decision.shadow.effect) - width(effect)
   return { effect, shadow: gain > 0 ? '+' : gain < 0 ? '-' : '' }
 }
-const spelled = ({ effect, shadow }: Outcome): string => `${effect}${shadow}`
+export const spelled = ({ effect, shadow }: Outcome): string => `${effect}${shadow}`
 
-const hiddenBy = (decision: Decision): readonly string[] =>
+export const hiddenBy = (decision: Decision): readonly string[] =>
   decision.effect === 'allow' ? decision.permit.obligations.hide.map(path => path.text).sort() : []
 
-const differs = ({ by, role, hide, ...wanted }: Expectation, decision: Decision): boolean =>
+/** The decision is not what was expected. */
+export const differs = ({ by, role, hide, ...wanted }: Expectation, decision: Decision): boolean =>
   spelled(wanted) !== spelled(outcomeOf(decision)) ||
   (by !== null && by !== reasonOf(decision)) ||
   (role !== null && role !== roleOf(decision)) ||

@@ -71,5 +71,6 @@ export const benchOf = (version: Version, platform: Version | null): Bench | nul
   const { tenant, policy, recognise, digest, file } = version
   if (policy === null || recognise === null || !platform?.policy) return null
   const state = { tenant, state: 'enforced', digestEnforced: digest, digestOnDisk: digest } as const
-  return { engine: policyEngine(platform.policy, [{ policy, recognise, state }]), policy, recognise, file }
+  const engine = policyEngine(platform.policy, [{ policy, recognise, state }])
+  return { engine, policy, platform: platform.policy, recognise, file }
 }
