@@ -22,11 +22,21 @@ export interface Bench {
   readonly file: string
 }
 
+/** One expectation that was asked. */
+export interface AskedCase {
+  /** The test file. */
+  readonly file: string
+  readonly expectation: Expectation
+  /** Null: it is met. */
+  readonly finding: Finding | null
+}
+
 export interface TestRun {
   readonly expectations: number
   readonly failed: number
   /** Rules of the tenant that decided an expectation. */
-  readonly covered: number
+  readonly covered: ReadonlySet<string>
+  readonly cases: readonly AskedCase[]
   readonly findings: readonly Finding[]
 }
 
@@ -39,23 +49,26 @@ export interface RunOptions {
 
 /** Runs the tests of one tenant. Coverage is judged over all its test files together. */
 export const runTests = (bench: Bench, tests: readonly TestFile[], { selected = () => true, coverage }: RunOptions): TestRun => {
-  const findings: Finding[] = []
-  const decided = new Set<string>()
+  const cases: AskedCase[] = []
+  const covered = new Set<string>()
   const zones = zoneClocks()
-  let expectations = 0
   for (const test of tests)
     for (const expectation of test.expectations) {
       if (!selected(expectation)) continue
-      expectations++
       const facts = factsOf(bench, test, expectation, zones)
       const decision = bench.engine.decide(facts)
-      for (const rule of rulesOf(decision, bench.policy)) decided.add(rule)
-      if (differs(expectation, decision))
-        findings.push(finding(test.file, expectation.spot, 703, message(bench, expectation, decision, facts)))
+      for (const rule of rulesOf(decision, bench.policy)) covered.add(rule)
+      const wrong = differs(expectation, decision)
+      const { file } = test
+      cases.push({
+        file,
+        expectation,
+        finding: wrong ? finding(file, expectation.spot, 703, message(bench, expectation, decision, facts)) : null,
+      })
     }
-  const failed = findings.length
-  if (coverage && tests.length > 0) findings.push(...uncovered(bench, tests, decided))
-  return { expectations, failed, covered: decided.size, findings }
+  const failures = cases.flatMap(one => one.finding ?? [])
+  const findings = coverage && tests.length > 0 ? [...failures, ...uncovered(bench, tests, covered)] : failures
+  return { expectations: cases.length, failed: failures.length, covered, cases, findings }
 }
 
 const finding = (file: string, spot: Expectation['spot'], number: number, text: string): Finding => ({

@@ -72,9 +72,9 @@ export class Judge {
   }
 }
 
-/** A rule that is not there, in the place of one that was: it never matches, and is no shadow rule that would ask for a second decision. */
+/** A rule that is not there, in the place of one that was: it never matches. */
 const gone = (rule: CompiledRule | undefined): CompiledRule | undefined =>
-  rule && { ...rule, conditions: [{ label: 'gone', test: () => no }], shadow: false }
+  rule && { ...rule, conditions: [{ label: 'gone', test: () => no }] }
 
 const compiledAlone = ({ tenant, digest, document }: CompiledPolicy, rule: Rule): CompiledRule | undefined => {
   const who = new Map([...reached([...rule.who, ...rule.except], document.who)])
