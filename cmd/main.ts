@@ -7,6 +7,7 @@ const commands: Readonly<Record<string, { readonly about: string; load(): Promis
   test: { about: 'run the tests beside the policies', load: () => import('./test.ts') },
   mutate: { about: 'find what no test of a policy would notice', load: () => import('./mutate.ts') },
   audit: { about: 'make a signing key, verify the record', load: () => import('./audit.ts') },
+  schema: { about: 'JSON Schemas for editors', load: () => import('./schema.ts') },
   config: { about: 'show the effective configuration', load: () => import('./config.ts') },
   status: { about: 'ask a running process how it is', load: () => import('./status.ts') },
   reload: { about: 'make a running process read its files again', load: () => import('./reload.ts') },

@@ -191,17 +191,19 @@ export const oneOrMany = <T>(shape: Shape<T>, bounds: { readonly max?: number } 
   }
 }
 
+const mostNames = 1000
+
 /** A map whose keys are names that the author chooses. */
 export const named = <T>(
   shape: Shape<T>,
   checkName: (name: string) => string | null,
   bounds: { readonly max?: number; readonly number?: number } = {},
 ): Shape<ReadonlyMap<string, T>> => ({
-  schema: { type: 'object', additionalProperties: shape.schema },
+  schema: { type: 'object', additionalProperties: shape.schema, maxProperties: bounds.max ?? mostNames },
   format: values => Object.fromEntries([...values].map(([name, value]) => [name, spell(shape, value)])),
   read(node, at) {
     if (node.kind !== 'map') return fail(at, node, 203, `${lastKey(at.path)} is ${describe(node)}; write a map: name: value.`)
-    const { max = 1000, number = 206 } = bounds
+    const { max = mostNames, number = 206 } = bounds
     if (node.entries.length > max)
       return fail(at, node, 110, `${lastKey(at.path)} has ${node.entries.length} entries; at most ${max} are read.`)
     const values = new Map<string, T>()

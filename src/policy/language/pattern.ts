@@ -106,7 +106,7 @@ const line: Shape<RouteLine> = {
   schema: {
     type: 'string',
     description: 'METHOD [METHOD...] /path, with {name} for one segment and a final /** for the rest.',
-    pattern: '^[A-Z]+( [A-Z]+)* /\\S*$',
+    pattern: `^(ANY|(${methods.join('|')})( (${methods.join('|')}))*) /(([^\\s/*{}?#;]+|\\{[a-z][a-z0-9_]{0,31}\\})(/|$))*(\\*\\*)?$`,
   },
   read(node, at) {
     const value = text('METHOD /path, such as GET /v1/invoices/{invoice}').read(node, at)

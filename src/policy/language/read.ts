@@ -1,5 +1,5 @@
 import { readDocument } from '../../config/document.ts'
-import { bad, choice, entryOf, list, notBuilt, optional, record, required, type Shape, text } from '../../config/shape.ts'
+import { bad, choice, entryOf, type JsonSchema, list, notBuilt, optional, record, required, type Shape, text } from '../../config/shape.ts'
 import type { Node, Source } from '../../config/source.ts'
 import { noObligations, type Obligations } from '../../model/obligation.ts'
 import { circles } from './circles.ts'
@@ -8,7 +8,7 @@ import { platformName } from './names.ts'
 import { alwaysShape } from './obligations.ts'
 import { type Recognise, recogniseShape } from './recognise-shape.ts'
 import { misplaced, type Rule, roleShape, ruleShape } from './rule.ts'
-import { located, ruleNames, type Scope } from './scope.ts'
+import { emptyScope, located, ruleNames, type Scope } from './scope.ts'
 import { type Definition, whoShape } from './who.ts'
 
 export interface PolicyDocument {
@@ -96,6 +96,9 @@ export const documentShape = (scope: Scope, tenant: string, keep: (recognise: Re
       ? optional<readonly string[]>(list(roleShape), [], 'Roles that every tenant may name.')
       : misplaced<readonly string[]>(201, `"shared-roles" is not a key here; it stands in ${platformName}.policy.yaml only.`, []),
   })
+
+/** What an editor is told of a policy file. */
+export const documentSchema = (platform: boolean): JsonSchema => documentShape({ ...emptyScope, platform }, 'acme', () => undefined).schema
 
 const kept = <T>(shape: Shape<T>, keep: (value: T) => void): Shape<T> => ({
   schema: shape.schema,

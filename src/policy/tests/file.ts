@@ -4,6 +4,7 @@ import {
   choice,
   entryOf,
   fail,
+  type JsonSchema,
   list,
   named,
   notBuilt,
@@ -23,6 +24,7 @@ import { Ambiguous, canonicalTarget } from '../../model/target.ts'
 import { instant } from '../language/moment.ts'
 import { nameProblem } from '../language/names.ts'
 import { isVersion } from '../language/read.ts'
+import { emptyScope } from '../language/scope.ts'
 import { headerName } from '../language/when.ts'
 import type { PolicyFile } from '../load/version.ts'
 import { type CallerKeys, callerShape, checkLikes, type TestRequest } from './caller.ts'
@@ -81,6 +83,10 @@ const testShape = (scope: TestScope, lines: readonly string[], root: Node) => {
   })
 }
 
+/** What an editor is told of a test file. */
+export const testSchema = (): JsonSchema =>
+  testShape({ tenant: 'acme', policy: emptyScope, platformRules: null }, [], { kind: 'map', offset: 0, entries: [] }).schema
+
 const tenantShape = (tenant: string): Shape<string> =>
   text(
     'the tenant of the file name',
@@ -96,6 +102,7 @@ const percent = parsed<number | null>(
     return share <= 100 ? share : new Wrong(`"${value}" is not a share; write 0% to 100%.`)
   },
   204,
+  { pattern: '^[0-9]{1,3}%$' },
 )
 
 const requireShape = record({

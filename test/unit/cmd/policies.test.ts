@@ -34,7 +34,7 @@ describe('postern check', () => {
     const { code, out, err } = await run(check, [...here(), '--strict'])
     expect({ code, err }).toEqual({ code: 0, err: '' })
     expect(out).toMatch(
-      /^acme: 4 rules, sha256 [0-9a-f]{12}, owned by acme-security@example\.com\nglobex: .*\n2 tenants, 0 errors, 0 warnings\n$/,
+      /^acme: 4 rules, sha256 [0-9a-f]{12}, owned by acme-security@example\.com\nglobex: .*\nnorthwind: .*\n3 tenants, 0 errors, 0 warnings\n$/,
     )
   })
 
@@ -43,9 +43,9 @@ describe('postern check', () => {
     const { code, out } = await run(check, here())
     expect(code).toBe(1)
     expect(out).toMatch(
-      /^globex\.policy\.yaml:27:10 error P207 "reader" is not defined under who\. Write readers \(line 17\), or define it\.\n {4}who: reader\n {9}\^\n/,
+      /^globex\.policy\.yaml:28:10 error P207 "reader" is not defined under who\. Write readers \(line 18\), or define it\.\n {4}who: reader\n {9}\^\n/,
     )
-    expect(out).toMatch(/\n2 tenants, 1 error, 0 warnings\n$/)
+    expect(out).toMatch(/\n3 tenants, 1 error, 0 warnings\n$/)
   })
 
   it('gives the same as JSON', async () => {
@@ -53,10 +53,11 @@ describe('postern check', () => {
     const { code, out } = await run(check, [...here(), '--json'])
     expect(code).toBe(1)
     expect(JSON.parse(out)).toMatchObject({
-      findings: [{ file: 'globex.policy.yaml', line: 27, column: 10, code: 'P207', severity: 'error' }],
+      findings: [{ file: 'globex.policy.yaml', line: 28, column: 10, code: 'P207', severity: 'error' }],
       tenants: [
         { tenant: 'acme', good: true, rules: 4 },
         { tenant: 'globex', good: false },
+        { tenant: 'northwind', good: true },
       ],
     })
   })
@@ -119,7 +120,7 @@ describe('postern test', () => {
     const { code, out } = await run(test, here())
     expect(code).toBe(0)
     expect(out).toMatch(
-      /acme: \d+ expectations, 0 failed, 4 of 4 rules covered, 9 of 9 mutants killed\nglobex: \d+ expectations, 0 failed, 2 of 2 rules covered, 4 of 4 mutants killed\n/,
+      /acme: \d+ expectations, 0 failed, 4 of 4 rules covered, 9 of 9 mutants killed\nglobex: \d+ expectations, 0 failed, 2 of 2 rules covered, 4 of 4 mutants killed\nnorthwind: \d+ expectations, 0 failed, 9 of 9 rules covered, 18 of 18 mutants killed\n/,
     )
   })
 
@@ -128,9 +129,9 @@ describe('postern test', () => {
     const { code, out } = await run(test, here())
     expect(code).toBe(1)
     expect(out).toContain(
-      'acme.policy-test.yaml:28:14 error P703 anna page: wanted allow, got deny by default. Nearest allow: read-invoices (acme.policy.yaml:31): when.query.limit does not hold.\n  page       allow   allow',
+      'acme.policy-test.yaml:29:14 error P703 anna page: wanted allow, got deny by default. Nearest allow: read-invoices (acme.policy.yaml:32): when.query.limit does not hold.\n  page       allow   allow',
     )
-    expect(out).toMatch(/2 tenants, \d+ expectations, 3 failed, 3 errors\n$/)
+    expect(out).toMatch(/3 tenants, \d+ expectations, 3 failed, 3 errors\n$/)
   })
 
   it('an uncovered rule is P704', async () => {
@@ -160,7 +161,7 @@ describe('postern test', () => {
     const { code, out } = await run(test, here())
     expect(code).toBe(1)
     expect(out).toContain(
-      'globex.policy.yaml:19:5 error P705 no expectation notices if support-stays-in-the-us is gone (2 of 4 mutants killed, 90% wanted). Add to cases of globex.policy-test.yaml: - { ask: gus desk, expect: deny by support-stays-in-the-us }',
+      'globex.policy.yaml:20:5 error P705 no expectation notices if support-stays-in-the-us is gone (2 of 4 mutants killed, 90% wanted). Add to cases of globex.policy-test.yaml: - { ask: gus desk, expect: deny by support-stays-in-the-us }',
     )
     expect(out).toContain('globex: 20 expectations, 0 failed, 1 of 2 rules covered, 2 of 4 mutants killed\n')
     expect(out.match(/P705/g)).toHaveLength(2)
@@ -184,11 +185,11 @@ describe('postern test', () => {
     const failing = await report()
     expect(failing).toContain('<testsuite name="acme.policy-test.yaml" tests="88" failures="3"')
     expect(failing).toContain(
-      '<testcase classname="acme.policy-test.yaml" name="anna page: allow (28:14)" time="0">\n      <failure message="acme.policy-test.yaml:28:14 error P703 anna page: wanted allow, ',
+      '<testcase classname="acme.policy-test.yaml" name="anna page: allow (29:14)" time="0">\n      <failure message="acme.policy-test.yaml:29:14 error P703 anna page: wanted allow, ',
     )
     await edit('globex.policy.yaml', 'who: readers', 'who: reader')
     expect(await report()).toContain(
-      '<testcase classname="check" name="P207 globex.policy.yaml:27:10" time="0">\n      <failure message="globex.policy.yaml:27:10 error P207 &quot;reader&quot; is',
+      '<testcase classname="check" name="P207 globex.policy.yaml:28:10" time="0">\n      <failure message="globex.policy.yaml:28:10 error P207 &quot;reader&quot; is',
     )
     expect(await run(test, [...here(), '--junit', join(dir, 'none/report.xml')])).toMatchObject({
       code: 64,
@@ -206,7 +207,7 @@ describe('postern test', () => {
     expect(await at('2026-11-23T10:00:00Z', '--strict')).toMatchObject({ code: 0, out: expect.not.stringContaining('W80') })
     expect(await at('2026-12-10T10:00:00Z')).toMatchObject({
       code: 0,
-      out: expect.stringContaining('globex.policy.yaml:29:5 warning W803 look-up-invoices ends in 10 days'),
+      out: expect.stringContaining('globex.policy.yaml:30:5 warning W803 look-up-invoices ends in 10 days'),
     })
     expect(await at('2026-12-10T10:00:00Z', '--strict')).toMatchObject({ code: 1, out: expect.stringContaining('error W803') })
     expect(await at('2026-12-21T10:00:00Z')).toMatchObject({ code: 0, out: expect.stringContaining('warning W804') })
@@ -229,7 +230,9 @@ describe('postern mutate', () => {
   it('kills every mutant of this repository', async () => {
     const { code, out, err } = await run(mutate, here())
     expect({ code, err }).toEqual({ code: 0, err: '' })
-    expect(out).toMatch(/^acme: 9 of 9 mutants killed \(100%\), 90% wanted\nglobex: 4 of 4 mutants killed /)
+    expect(out).toMatch(
+      /^acme: 9 of 9 mutants killed \(100%\), 90% wanted\nglobex: 4 of 4 mutants killed .*\nnorthwind: 18 of 18 mutants killed /,
+    )
   })
 
   it('lists what survives where it stands, with lines that would notice', async () => {
@@ -237,7 +240,7 @@ describe('postern mutate', () => {
     await edit('acme.policy-test.yaml', '  big-page   deny    deny    deny    deny    deny    deny    deny\n', '')
     const { code, out } = await run(mutate, [...here(), 'acme'])
     expect(out).toBe(
-      `acme.policy.yaml:37:13 no expectation notices if read-invoices.when.query is gone
+      `acme.policy.yaml:38:13 no expectation notices if read-invoices.when.query is gone
   to requests of acme.policy-test.yaml:  list-2: GET /v1/invoices?limit=501
   to cases of acme.policy-test.yaml:  - { ask: anna list-2, expect: deny by default }
 acme: 8 of 9 mutants killed (88.8%), 90% wanted

@@ -151,7 +151,7 @@ describe('the mutants of a policy', () => {
     expect(mutation).toMatchObject({ counted: 17, killed: 17 })
   })
 
-  it.each(['acme', 'globex'])('of our own %s are killed', tenant => {
+  it.each(['acme', 'globex', 'northwind'])('of our own %s are killed', tenant => {
     const mutation = mutated(own(tenant), tenant)
     expect(mutation.killed / mutation.counted).toBeGreaterThanOrEqual(0.9)
   })
@@ -172,6 +172,7 @@ describe('a draft case', () => {
     ['the example of the specification', example, 0.9],
     ['our acme', () => own('acme'), 1],
     ['our globex', () => own('globex'), 1],
+    ['our northwind', () => own('northwind'), 0.9],
   ])('kills its mutant, however little the tests of %s have but callers and requests', (_, make, share) => {
     const [platform, tenant, test] = make()
     if (!platform || !tenant || !test) throw new Error('three files')
