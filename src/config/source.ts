@@ -1,5 +1,6 @@
 import { isAlias, isMap, isScalar, isSeq, LineCounter, parseAllDocuments, Scalar, type Node as YamlNode } from 'yaml'
 import type { Finding } from '../model/finding.ts'
+import { syntaxFault } from './syntax.ts'
 
 /** A value as written, with the offset of its first character. Plain data: it can cross a thread. */
 export type Node = ScalarNode | MapNode | ListNode
@@ -103,7 +104,10 @@ export class Source {
       const [document] = documents
       // The first alone: what follows a syntax error is mostly its echo.
       const [broken] = documents.flatMap(d => [...d.errors, ...d.warnings]).sort((x, y) => x.pos[0] - y.pos[0])
-      if (broken) this.error(broken.pos[0], 103, syntaxMessage(broken.message))
+      if (broken) {
+        const { offset, message } = syntaxFault(text, (document?.contents as YamlNode | null | undefined) ?? null, broken)
+        this.error(offset, 103, message)
+      }
       if (documents.length > 1)
         this.error(documents[1]?.range[0] ?? 0, 106, 'more than one document. Remove the "---" line and what follows.')
       if (this.findings.length > 0) return
@@ -155,11 +159,12 @@ export class Source {
 
   #scalar(node: YamlNode, offset: number, bounds: Limits): ScalarNode {
     if (!isScalar(node)) return { kind: 'scalar', offset, value: null, quoted: false, text: '' }
-    if (node.type === Scalar.BLOCK_FOLDED) this.error(offset, 105, 'folded text (">") is not accepted. Use one line, or "|".')
+    const folded = node.type === Scalar.BLOCK_FOLDED
+    if (folded) this.error(offset, 105, 'folded text (">") is not accepted. Use one line, or "|".')
     const quoted = node.type === Scalar.QUOTE_DOUBLE || node.type === Scalar.QUOTE_SINGLE
     const value = node.value
-    const scalar = typeof value === 'bigint' ? Number(value) : (value as string | number | boolean | null)
-    const block = node.type === Scalar.BLOCK_LITERAL
+    const scalar = typeof value === 'bigint' ? Number(value) : folded ? String(value).trim() : (value as string | number | boolean | null)
+    const block = folded || node.type === Scalar.BLOCK_LITERAL
     if (typeof scalar === 'string') {
       const length = block ? longestLine(scalar) : scalar.length
       if (length > bounds.scalar) this.error(offset, 107, `text of ${length} characters; at most ${bounds.scalar} are read.`)
@@ -176,8 +181,6 @@ interface Pair {
   readonly value: YamlNode | null
 }
 
-const syntaxMessage = (message: string): string =>
-  /\btabs?\b/i.test(message) ? 'YAML is indented with spaces; here stands a tab. Write spaces.' : `YAML: ${firstLine(message)}`
 const firstLine = (text: string): string => (text.split('\n', 1)[0] ?? '').trim()
 const longestLine = (text: string): number => text.split('\n').reduce((most, line) => Math.max(most, line.length), 0)
 
