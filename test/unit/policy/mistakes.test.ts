@@ -43,7 +43,7 @@ const rows: readonly Row[] = [
   ['a rule without its dash', '  - allow: read', '  allow: read', '20:1 P103', /"- "/],
   ['a colon in a text', 'why: Staff read.', 'why: Staff: read.', '21:10 P103', /quote it/],
   ['an open quote', 'why: Staff read.', "why: 'Staff read.", '21:10 P103', /the same quote at its end/],
-  ['an open list', 'groups: [lead] }', 'groups: [lead }', '12:26 P103', /needs quotes inside/],
+  ['an open list', 'groups: [lead] }', 'groups: [lead }', '12:26 P103', /write "\]"/],
   ['a number for a name', '[lead]', '[8e21]', '12:21 P108', /quote it: "8e21"/],
   ['methods with commas', 'GET HEAD /v1/a', 'GET,HEAD /v1/a', '23:9 P301', /write GET HEAD, with single blanks/],
   ['a star for the methods', 'GET HEAD /v1/a', '"* /v1/a"', '23:9 P301', /write ANY/],

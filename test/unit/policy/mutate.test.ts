@@ -241,10 +241,11 @@ describe('asking only what a rule is a candidate for', () => {
   }
 
   const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31))
-  it(`gives for 60 generated policies what compiling every mutant whole and asking everything gives (SEED=${seed})`, () => {
+  const policies = Number(process.env['POLICIES'] ?? 60)
+  it(`gives for ${policies} generated policies what compiling every mutant whole and asking everything gives (SEED=${seed})`, () => {
     const c = chance(seed)
     const seen = { killed: 0, alive: 0 }
-    for (let i = 0; i < 60; i++) {
+    for (let i = 0; i < policies; i++) {
       const composition = composed([platformFile(), policyFile(policyOf(c))])
       const bench = benchFor(composition)
       const test = asserting(
