@@ -48,6 +48,8 @@ export class Drafter {
   readonly #judge: Judge
   readonly #zones: ZoneClocks
   readonly #requests: Routed<Named>
+  /** Requests of drafts, by the name that each was given in its file. */
+  readonly #given = new Map<TestFile, Map<string, string>>()
   #left = maxAll
 
   constructor(bench: Bench, tests: readonly TestFile[], judge: Judge, zones: ZoneClocks) {
@@ -71,10 +73,32 @@ export class Drafter {
       const wanted = expectationOf(question, this.#judge.decide(facts), mutant.obligation)
       if (!differs(wanted, engine.decide(facts))) continue
       this.#left += left
-      return draftOf(question, wanted)
+      return this.#draftOf(question, wanted)
     }
     this.#left += Math.max(0, left)
     return null
+  }
+
+  #draftOf({ test, request, asked, at }: Question, wanted: Expectation): Draft {
+    const name = asked === null ? request : this.#nameFor(test, request === '' ? 'draft' : request, asked)
+    return {
+      file: test.file,
+      request: asked === null ? null : spelledRequest(name, asked),
+      case: spelledCase({ ...wanted, request: name }, at === test.now ? null : at),
+    }
+  }
+
+  /** One request has one name in all drafts, and no two have the same: all of them can be added at once. */
+  #nameFor(test: TestFile, base: string, asked: TestRequest): string {
+    const given = this.#given.get(test) ?? new Map<string, string>()
+    this.#given.set(test, given)
+    const text = spelledRequest('', asked)
+    for (let number = 1; ; number++) {
+      const name = number === 1 ? base : `${base.slice(0, 58)}-${number}`
+      if (test.requests.has(name) || (given.get(name) ?? text) !== text) continue
+      given.set(name, text)
+      return name
+    }
   }
 
   #facts({ test, caller, request, asked, overrides, at }: Question) {
@@ -130,19 +154,3 @@ const expectationOf = ({ caller, request, overrides, at }: Question, decision: D
   hide: obligation && decision.effect === 'allow' ? hiddenBy(decision) : null,
   spot: { line: 0, column: 0 },
 })
-
-const draftOf = ({ test, request, asked, ...question }: Question, wanted: Expectation): Draft => {
-  const name = asked === null ? request : freeName(test, request === '' ? 'draft' : request)
-  return {
-    file: test.file,
-    request: asked === null ? null : spelledRequest(name, asked),
-    case: spelledCase({ ...wanted, request: name }, question.at === test.now ? null : question.at),
-  }
-}
-
-const freeName = ({ requests }: TestFile, base: string): string => {
-  if (!requests.has(base)) return base
-  let number = 2
-  while (requests.has(`${base.slice(0, 58)}-${number}`)) number++
-  return `${base.slice(0, 58)}-${number}`
-}
