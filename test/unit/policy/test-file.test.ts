@@ -89,7 +89,7 @@ describe('a test file', () => {
     ['with: { dept: null }', 'with: { like: anna }', '17:28 P201', /not a key here/],
     ['deny by stop', 'deny by stop, role: acme_ro', '18:5 P703', /no role/],
     ['100%', '101%', '19:27 P204', /0% to 100%/],
-    ['rules-covered', 'mutants-killed', '19:28 P209', /does not build/],
+    ['rules-covered: 100%', 'mutants-killed: 90', '19:28 P204', /0% to 100%/],
     ['require:', 'never: []\nrequire:', '19:8 P209', /does not build/],
   ])('%j -> %j is reported at %s', (...row) => check(row))
 
