@@ -28,12 +28,16 @@ import type { PolicyFile } from '../load/version.ts'
 import { type CallerKeys, callerShape, checkLikes, type TestRequest } from './caller.ts'
 import { type Case, caseShape, type Expectation, type TestScope } from './case.ts'
 import { gridShape } from './grid.ts'
+import { type Never, neverShape } from './never.ts'
 
 export interface TestFile {
   readonly file: string
+  /** The frozen clock. */
+  readonly now: number
   readonly callers: ReadonlyMap<string, CallerKeys>
   readonly requests: ReadonlyMap<string, TestRequest>
   readonly expectations: readonly Expectation[]
+  readonly never: readonly Never[]
   /** Per cent of the tenant's rules that must decide an expectation; null: not said. */
   readonly coverage: number | null
 }
@@ -51,10 +55,11 @@ export const readTestFile = (file: PolicyFile, scope: TestScope): ReadTestFile =
   const { value } = readDocument(source, testShape(scope, lines, root))
   if (root.kind === 'map') checkLikes(entryOf(root, 'callers')?.value, { source, path: 'callers', provenance: new Map() })
   if (value === null || !source.ok) return { test: null, findings: source.findings }
-  const { callers, requests, now, grid, cases } = value
+  const { callers, requests, now, grid, cases, never } = value
   const cells = grid.map(cell => ({ ...cell, overrides: new Map(), at: now, by: null, role: null, hide: null }))
   const expectations = [...cells, ...cases.map(one => ({ ...one, at: one.at ?? now }))]
-  return { test: { file: file.name, callers, requests, expectations, coverage: value.require['rules-covered'] }, findings: source.findings }
+  const test = { file: file.name, now, callers, requests, expectations, never, coverage: value.require['rules-covered'] }
+  return { test, findings: source.findings }
 }
 
 const testShape = (scope: TestScope, lines: readonly string[], root: Node) => {
@@ -71,7 +76,7 @@ const testShape = (scope: TestScope, lines: readonly string[], root: Node) => {
     requests: optional<ReadonlyMap<string, TestRequest>>(named(request, nameProblem('test request')), new Map(), 'Requests by name.'),
     grid: optional(gridShape(lines, names), [], 'One expectation a cell.'),
     cases: optional<readonly Case[]>(list(caseShape(scope, names)), [], 'Single expectations.'),
-    never: notBuilt('What no request may ever do.'),
+    never: optional<readonly Never[]>(list(neverShape(scope.policy)), [], 'What no request may ever be allowed.'),
     require: optional(requireShape, { 'rules-covered': null }, 'What the tests must reach.'),
   })
 }

@@ -1,0 +1,212 @@
+import type { Effect } from '../../model/decision.ts'
+import { type Method, methods } from '../../model/exchange.ts'
+import type { Composition, Entry } from '../compose.ts'
+import { platformName, rolePrefix } from '../language/names.ts'
+import { zoneClocks } from '../language/zone-clock.ts'
+import { roleOwner } from '../load/roles.ts'
+import { commonBase, issuersOf } from './class-facts.ts'
+import { type Described, describe, type Kind } from './describe.ts'
+import type { Example } from './example.ts'
+import { examples } from './examples.ts'
+import { documentNotes, type Note, recogniseNotes } from './notes.ts'
+import { type Route, routesOf } from './routes.ts'
+import type { Subject } from './subject.ts'
+import { transitionsOn, type Verdict } from './transitions.ts'
+import { type World, type WorldSource, worldOf } from './world.ts'
+
+export interface Decided {
+  readonly effect: Effect
+  /** Rule or reason. */
+  readonly by: string
+}
+
+/** Requests that are decided otherwise than before. */
+export interface Change extends Described {
+  readonly kind: Kind
+  readonly before: Decided
+  readonly after: Decided
+  readonly methods: readonly Method[]
+  /** `*` stands for any segment, a final `**` for any further ones. */
+  readonly paths: readonly string[]
+  readonly example: Example
+}
+
+export interface TenantDiff {
+  readonly tenant: string
+  readonly state: 'added' | 'removed' | 'changed' | 'not compared'
+  readonly notes: readonly Note[]
+  readonly changes: readonly Change[]
+  /** What could not be compared, and why. */
+  readonly unproven: readonly string[]
+}
+
+/** Compares what two sets of policies decide, tenant by tenant, in order of name; tenants that nothing changes are left out. */
+export const diffPolicies = (before: Composition, after: Composition): readonly TenantDiff[] => {
+  const names = [...new Set([...before.entries.keys(), ...after.entries.keys()])].sort()
+  const diffs = names.flatMap(tenant => {
+    const diff = diffTenant(tenant, before, after)
+    return diff === null ? [] : [diff]
+  })
+  const platform = platformDiff(before, after)
+  return platform === null ? diffs : [platform, ...diffs]
+}
+
+const platformDiff = (before: Composition, after: Composition): TenantDiff | null => {
+  const [old, now] = [before.platform.policy, after.platform.policy]
+  const notes = old && now ? documentNotes(old.document, now.document) : []
+  return notes.length === 0 ? null : { tenant: platformName, state: 'changed', notes, changes: [], unproven: [] }
+}
+
+const diffTenant = (tenant: string, before: Composition, after: Composition): TenantDiff | null => {
+  const [old, now] = [before.entries.get(tenant), after.entries.get(tenant)]
+  const refused = [refusal(old, 'old'), refusal(now, 'new')].flatMap(one => one ?? [])
+  if (refused.length > 0)
+    return isUntouched(old, now, before, after) ? null : { tenant, state: 'not compared', notes: [], changes: [], unproven: refused }
+  const source = old?.enforced ?? now?.enforced
+  const [was, is] = [sourceOf(old, before), sourceOf(now, after)]
+  if (!source?.recognise) return null
+  const [a, b] = [was ?? nobodyIn(before, source.recognise), is ?? nobodyIn(after, source.recognise)]
+  if (a === null || b === null || (was && is && isUntouched(old, now, before, after))) return null
+  const { changes, unproven } = compare(a, b, (now ?? old)?.tested.files ?? [])
+  const notes = [...prefixNotes(tenant, before, after), ...(was && is ? recogniseNotes(a, b) : []), ...orderNote(a, b, changes)]
+  if (changes.length + unproven.length + notes.length === 0) return null
+  return { tenant, state: was ? (is ? 'changed' : 'removed') : 'added', notes, changes, unproven }
+}
+
+const isUntouched = (old: Entry | undefined, now: Entry | undefined, before: Composition, after: Composition): boolean =>
+  old?.onDisk.digest === now?.onDisk.digest && before.platform.digest === after.platform.digest
+
+const refusal = (entry: Entry | undefined, side: string): string | null => {
+  if (entry === undefined || entry.enforced !== null) return null
+  return `the ${side} ${entry.onDisk.file} is refused; postern check says why`
+}
+
+const sourceOf = (entry: Entry | undefined, { platform }: Composition): WorldSource | null => {
+  const { policy, recognise } = entry?.enforced ?? { policy: null, recognise: null }
+  return policy && recognise && platform.policy ? { platform: platform.policy, policy, recognise } : null
+}
+
+const nobodyIn = ({ platform }: Composition, recognise: WorldSource['recognise']): WorldSource | null =>
+  platform.policy && { platform: platform.policy, policy: null, recognise }
+
+/** Whose roles of this name's prefix are: deleting a file frees them, a new file takes them. */
+const prefixNotes = (tenant: string, before: Composition, after: Composition): Note[] => {
+  const role = `${rolePrefix(tenant)}x`
+  const [old, now] = [roleOwner(before.entries.keys())(role), roleOwner(after.entries.keys())(role)]
+  if (old === now) return []
+  const owner = (name: string | null): string => name ?? 'nobody'
+  return [
+    {
+      kind: 'TENANTS',
+      text: `roles ${rolePrefix(tenant)}* belonged to ${owner(old)} and now belong to ${owner(now)}`,
+      widens: false,
+      narrows: false,
+    },
+  ]
+}
+
+/** Allows that stand in another order are a change even where no request shows it today. */
+const orderNote = (a: WorldSource, b: WorldSource, changes: readonly Change[]): Note[] => {
+  const allows = ({ policy }: WorldSource): readonly string[] =>
+    policy?.document.rules.flatMap(rule => (rule.effect === 'allow' && rule.mode === 'enforce' ? [rule.name] : [])) ?? []
+  const [old, now] = [allows(a), allows(b)]
+  const kept = now.filter(name => old.includes(name))
+  const was = old.filter(name => now.includes(name))
+  if (kept.join() === was.join() || changes.length > 0) return []
+  const moved = kept.filter((name, i) => name !== was[i])
+  const text = `allows stand in another order (${moved.slice(0, 5).join(', ')}${moved.length > 5 ? ', ...' : ''}), which changes no decision`
+  return [{ kind: 'ORDER', text, widens: false, narrows: false }]
+}
+
+type Tests = Entry['tested']['files']
+
+const compare = (a: WorldSource, b: WorldSource, tests: Tests): Pick<TenantDiff, 'changes' | 'unproven'> => {
+  const recognises = [a.recognise, b.recognise]
+  const base = commonBase(recognises)
+  // No request is recognised by both: what that means is said of recognition.
+  if (base === null) return { changes: [], unproven: [] }
+  const [before, after] = [worldOf(a), worldOf(b)]
+  const { groups, tooMany } = routesOf([before, after], changedSubjects(before, after))
+  const comparing = { before, after, base, issuers: issuersOf(recognises), zones: zoneClocks() }
+  const unproven = tooMany.map(method => `${method}: more kinds of paths than are looked at`)
+  const found: Change[] = []
+  for (const group of groups) {
+    const [old = [], now = []] = group.lists
+    if (old.length === now.length && old.every((one, i) => keyOn(one, group.checks) === keyOn(now[i], group.checks))) continue
+    const compared = transitionsOn(group, comparing)
+    if (compared.unproven !== null) unproven.push(...unprovenRoutes(group.routes, compared.unproven))
+    const show = examples(group, compared.space, comparing, { a, b, tests })
+    for (const transition of compared.transitions) {
+      const described = describe(transition, compared.space)
+      if (described === null) continue
+      const { kind, ...rest } = described
+      const [was, is] = [decidedBy(transition.before), decidedBy(transition.after)]
+      found.push({ kind, ...rest, before: was, after: is, ...placesOf(group.routes), example: show(transition) })
+    }
+  }
+  return { changes: joined(found), unproven }
+}
+
+const keyOn = (subject: Subject | undefined, checks: ReadonlyMap<Subject, string>): string =>
+  subject === undefined ? '' : `${subject.key} ${checks.get(subject)}`
+
+const unprovenRoutes = (routes: readonly Route[], why: string): readonly string[] => {
+  const { methods: used, paths } = placesOf(routes)
+  return [`${used.join(' ')} ${paths.slice(0, 3).join(', ')}${paths.length > 3 ? ' ...' : ''}: ${why}`]
+}
+
+const decidedBy = ({ effect, form }: Verdict): Decided => ({ effect, by: form?.subject.rule.name ?? 'default' })
+
+/** Rules that only one side has, or has elsewhere; all of them where those that both have stand in another order. */
+const changedSubjects = (before: World, after: World): ((subject: Subject) => boolean) => {
+  const keyOf = ({ key, rule }: Subject): string => `${key} ${JSON.stringify(rule.to)}`
+  const [old, now] = [before, after].map(world => new Set(world.subjects.map(keyOf)))
+  const kept = (world: World): string =>
+    world.subjects
+      .map(keyOf)
+      .filter(key => old?.has(key) && now?.has(key))
+      .join()
+  if (kept(before) !== kept(after)) return () => true
+  return subject => !(old?.has(keyOf(subject)) && now?.has(keyOf(subject)))
+}
+
+const placesOf = (routes: readonly Route[]): Pick<Change, 'methods' | 'paths'> => ({
+  methods: methods.filter(method => routes.some(route => route.method === method)),
+  paths: narrowest([...new Set(routes.map(route => route.shown))]),
+})
+
+/** Paths that others among them include are left out. */
+const narrowest = (paths: readonly string[]): readonly string[] => {
+  const wide = paths.filter(path => path.endsWith('/**')).map(path => path.slice(0, -2))
+  return paths
+    .filter(path => !wide.some(prefix => path !== `${prefix}**` && `${path}/`.startsWith(prefix)))
+    .filter(path => !(path.length > 1 && path.endsWith('/') && paths.includes(path.slice(0, -1))))
+    .sort()
+}
+
+/** Changes that read alike are one, with all their routes: those of obligations whatever rules hand them over. */
+const joined = (changes: readonly Change[]): readonly Change[] => {
+  const byText = new Map<string, Change>()
+  for (const change of changes) {
+    const { kind, who, conditions, delta, before, after } = change
+    const key = JSON.stringify(
+      kind === 'OBLIGATIONS' ? [kind, delta, change.methods] : [kind, who, conditions, before, after, change.methods],
+    )
+    const known = byText.get(key)
+    if (known === undefined) byText.set(key, change)
+    else byText.set(key, merged(known, change))
+  }
+  const kinds: readonly Kind[] = ['GAINS', 'LOSES', 'OBLIGATIONS', 'ORDER']
+  return [...byText.values()].sort((x, y) => kinds.indexOf(x.kind) - kinds.indexOf(y.kind))
+}
+
+const merged = (first: Change, second: Change): Change => ({
+  ...first,
+  who: [...new Set([...first.who, ...second.who])],
+  conditions: first.conditions.filter(one => second.conditions.includes(one)),
+  paths: narrowest([...new Set([...first.paths, ...second.paths])]),
+  example: rank(second.example) < rank(first.example) ? second.example : first.example,
+})
+
+/** The clearest example comes from a test file, and assumes nothing. */
+const rank = ({ caller, assumed }: Example): number => (assumed.length > 0 ? 2 : 0) + (caller === null ? 1 : 0)
