@@ -5,6 +5,7 @@ const commands: Readonly<Record<string, { readonly about: string; load(): Promis
   serve: { about: 'run the proxy', load: () => import('./serve.ts') },
   check: { about: 'read and check policies', load: () => import('./check.ts') },
   test: { about: 'run the tests beside the policies', load: () => import('./test.ts') },
+  diff: { about: 'who gains and who loses between two versions', load: () => import('./diff.ts') },
   audit: { about: 'make a signing key, verify the record', load: () => import('./audit.ts') },
   config: { about: 'show the effective configuration', load: () => import('./config.ts') },
   status: { about: 'ask a running process how it is', load: () => import('./status.ts') },

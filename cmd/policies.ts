@@ -82,6 +82,6 @@ const excerpt = (line: string, column: number): string => {
 }
 
 /** A policy file is somebody else's text: it must not steer the terminal of whoever checks it. */
-const plain = (text: string): string => text.replaceAll(/\p{Cc}/gu, ' ')
+export const plain = (text: string): string => text.replaceAll(/\p{Cc}/gu, ' ')
 
 export const count = (n: number, what: string): string => `${n} ${what}${n === 1 ? '' : 's'}`

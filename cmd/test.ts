@@ -3,6 +3,7 @@ import type { Finding } from '../src/model/finding.ts'
 import type { Entry } from '../src/policy/compose.ts'
 import { runTests } from '../src/policy/tests/run.ts'
 import { benchOf, isWhole } from '../src/policy/tests/tested.ts'
+import { proveNever } from '../src/policy/tools/never.ts'
 import { exit, type Io } from './io.ts'
 import { count, loadPolicies, type Policies, printWithSource, selected } from './policies.ts'
 
@@ -10,7 +11,8 @@ export const help = `
 postern test [FILE...] [--policies DIR] [--only NAME] [--json]
 
 Does what check does, then decides every request of the test files with the proxy's own engine. A failure shows what was wanted, what
-came, the rule that decided, and what keeps the nearest allow from matching.
+came, the rule that decided, and what keeps the nearest allow from matching. Every line of never is proved for all requests there can be,
+or refuted by one that is allowed.
   FILE...           only tenants whose policy or test file is named
   --policies DIR    the folder (default policies)
   --only NAME       only expectations of this tenant, caller, request or rule; coverage is not judged
@@ -24,6 +26,9 @@ interface Result {
   readonly failed: number
   readonly covered: number
   readonly rules: number
+  /** Lines of `never`, and those of them that are refuted or not proven. */
+  readonly never: number
+  readonly broken: number
 }
 
 export const run = async (args: string[], io: Io): Promise<number> => {
@@ -47,16 +52,18 @@ export const run = async (args: string[], io: Io): Promise<number> => {
     printWithSource(findings, policies.files, io)
     for (const one of results)
       io.out(
-        `${one.tenant}: ${count(one.expectations, 'expectation')}, ${one.failed} failed, ${one.covered} of ${count(one.rules, 'rule')} covered\n`,
+        `${one.tenant}: ${count(one.expectations, 'expectation')}, ${one.failed} failed, ${one.covered} of ${count(one.rules, 'rule')} covered${neverText(one)}\n`,
       )
     io.out(
       `${count(results.length, 'tenant')}, ${count(expectations, 'expectation')}, ${sum(results, 'failed')} failed, ${count(errors, 'error')}\n`,
     )
   }
-  return errors > 0 ? exit.findings : expectations === 0 ? exit.cannotTell : exit.done
+  return errors > 0 ? exit.findings : expectations + sum(results, 'never') === 0 ? exit.cannotTell : exit.done
 }
 
-const sum = (results: readonly Result[], key: 'expectations' | 'failed'): number =>
+const neverText = ({ never, broken }: Result): string => (never === 0 ? '' : `, ${never - broken} of ${never} never proved`)
+
+const sum = (results: readonly Result[], key: 'expectations' | 'failed' | 'never'): number =>
   results.reduce((total, result) => total + result[key], 0)
 
 const runAll = (policies: Policies, only: string | undefined, findings: Finding[]): Result[] => {
@@ -68,10 +75,14 @@ const runAll = (policies: Policies, only: string | undefined, findings: Finding[
       selected: ({ caller, request, by }) => only === undefined || [tenant, caller, request, by].includes(only),
       coverage: only === undefined && isWhole(entry.tested.readFindings),
     })
-    if (only !== undefined && ran.expectations === 0) continue
-    findings.push(...ran.findings)
+    const tests = only === undefined || only === tenant ? entry.tested.files : []
+    const never = tests.reduce((total, test) => total + test.never.length, 0)
+    if (only !== undefined && ran.expectations + never === 0) continue
+    const platform = policies.composition?.platform.policy
+    const refuted = platform ? proveNever({ ...bench, platform }, tests) : []
+    findings.push(...ran.findings, ...refuted)
     const { expectations, failed, covered } = ran
-    results.push({ tenant, expectations, failed, covered, rules: bench.policy.document.rules.length })
+    results.push({ tenant, expectations, failed, covered, rules: bench.policy.document.rules.length, never, broken: refuted.length })
   }
   return results
 }

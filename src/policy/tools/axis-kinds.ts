@@ -42,7 +42,7 @@ export const agents: AxisKind<readonly string[]> = {
   write(draft, value) {
     draft.agents = value
   },
-  say: value => (value.length === 0 ? null : `agent ${value.join(' for ')}`),
+  say: value => (value.length === 0 ? null : `agent ${value[0]}${value.length > 1 ? ` over ${value.length} hops` : ''}`),
 }
 
 /** Nobody in between, then each named agent and another one, at each number of hops. */

@@ -173,7 +173,7 @@ export class Members {
       say: inside => (inside ? `${this.#what} ${first}` : null),
     })
     axis.add([false, true])
-    const test = axis.test('', `${this.#what} ${elements.slice(0, 3).join(' or ')}${elements.length > 3 ? ' ...' : ''}`, inside =>
+    const test = axis.test('', `with ${this.#what} ${elements.slice(0, 3).join(' or ')}${elements.length > 3 ? ' ...' : ''}`, inside =>
       told(inside),
     )
     axis.seal()

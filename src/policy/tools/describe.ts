@@ -80,21 +80,20 @@ const maxConditions = 4
 
 /** What only some of the requests on the route have, and what the callers' names do not say already. */
 const conditionsOf = ({ values, open }: Transition, space: Space, speaking: readonly Form[]): readonly string[] => {
-  const [positive, negative]: [string[], string[]] = [[], []]
-  const checks: string[] = []
+  const [said, rest, checks]: [string[], string[], string[]] = [[], [], []]
   for (const [index, seen] of values) {
     const axis = space.axes[index]
     if (axis === undefined) continue
     if (space.isCheck(axis)) checks.push(checkText(axis, seen))
     else if (!speaking.some(form => isImplied(form, axis, seen, space.axes.length))) {
       const { holds, holdsNot } = constants(axis, seen)
-      if (holds.length > 0) positive.push(...holds)
-      else negative.push(...holdsNot)
+      if (holds.length > 0) said.push(...holds, ...holdsNot.slice(0, 1))
+      else rest.push(...holdsNot)
     }
   }
-  const anywhere = space.axes.some(axis => open.has(axis.index) && space.isAddress(axis)) ? ['from any address'] : []
-  const said = [...positive, ...anywhere, ...(positive.length === 0 ? negative.slice(0, 2) : [])]
-  return [...said.slice(0, maxConditions), ...checks]
+  if (space.axes.some(axis => open.has(axis.index) && space.isAddress(axis))) said.push('from any address')
+  // What somebody is not, is mostly what other rules mean.
+  return [...(said.length > 0 ? said : rest).slice(0, maxConditions), ...checks]
 }
 
 /** Whoever this rule's `who` means has one of these values anyway. */
@@ -111,20 +110,34 @@ const isImplied = ({ body, subject }: Form, axis: Axis<unknown>, seen: ReadonlyS
   return true
 }
 
-/** What tests of the dimension say of all these values, and of not all others. */
-const constants = ({ outcomes, labels }: Axis<unknown>, seen: ReadonlySet<number>) => {
-  const all = (row: readonly Tri[], wanted: Tri): boolean => [...seen].every(value => row[value] === wanted)
-  const holds = outcomes.flatMap((row, test) => (all(row, yes) ? (labels[test] ?? []) : []))
-  const holdsNot = outcomes.flatMap((row, test) => (all(row, no) ? [opposite(labels[test] ?? '')] : []))
-  return { holds: holds.slice(0, 2), holdsNot: holdsNot.slice(0, 2) }
+/** What tests of the dimension say of all these values; where none does, the value itself. */
+const constants = ({ outcomes, labels, values, kind }: Axis<unknown>, seen: ReadonlySet<number>) => {
+  const rows = outcomes.flatMap((row, test) => (labels[test] ? [{ row, label: labels[test] }] : []))
+  const constant = (wanted: Tri) => rows.filter(({ row }) => [...seen].every(value => row[value] === wanted))
+  const holds = constant(yes).slice(0, 2)
+  // Whatever has what is said so far cannot have this anyway.
+  const isSaid = (row: readonly Tri[]): boolean =>
+    holds.length > 0 && row.every((outcome, value) => outcome !== yes || holds.some(one => one.row[value] !== yes))
+  const holdsNot = constant(no).filter(({ row }) => !isSaid(row))
+  const [only] = seen
+  const said = holds.length + holdsNot.length === 0 && seen.size === 1 ? kind.say(values[only ?? 0]) : null
+  return {
+    holds: said === null ? holds.map(one => one.label) : [`with ${said}`],
+    holdsNot: holdsNot.slice(0, 2).map(one => opposite(one.label)),
+  }
 }
 
-const opposite = (label: string): string =>
-  label.startsWith('from outside ')
-    ? label.replace('outside ', '')
-    : label.startsWith('before ')
-      ? label.replace('before', 'not before')
-      : `not ${label}`
+const opposites = [
+  ['from outside ', 'from '],
+  ['from ', 'from outside '],
+  ['with ', 'without '],
+  ['before ', 'not before '],
+] as const
+
+const opposite = (label: string): string => {
+  const [known, replaced] = opposites.find(([prefix]) => label.startsWith(prefix)) ?? ['', 'not ']
+  return `${replaced}${label.slice(known.length)}`
+}
 
 const checkText = ({ values, labels }: Axis<unknown>, seen: ReadonlySet<number>): string => {
   const found = [...seen].map(value => values[value])

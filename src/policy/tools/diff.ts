@@ -20,14 +20,18 @@ export interface Decided {
   readonly by: string
 }
 
+export interface Place {
+  readonly methods: readonly Method[]
+  /** `*` stands for any segment, a final `**` for any further ones. */
+  readonly path: string
+}
+
 /** Requests that are decided otherwise than before. */
 export interface Change extends Described {
   readonly kind: Kind
   readonly before: Decided
   readonly after: Decided
-  readonly methods: readonly Method[]
-  /** `*` stands for any segment, a final `**` for any further ones. */
-  readonly paths: readonly string[]
+  readonly places: readonly Place[]
   readonly example: Example
 }
 
@@ -67,7 +71,7 @@ const diffTenant = (tenant: string, before: Composition, after: Composition): Te
   if (!source?.recognise) return null
   const [a, b] = [was ?? nobodyIn(before, source.recognise), is ?? nobodyIn(after, source.recognise)]
   if (a === null || b === null || (was && is && isUntouched(old, now, before, after))) return null
-  const { changes, unproven } = compare(a, b, (now ?? old)?.tested.files ?? [])
+  const { changes, unproven } = compare(a, b, [now, old].map(entry => entry?.tested.files ?? []).find(files => files.length > 0) ?? [])
   const notes = [...prefixNotes(tenant, before, after), ...(was && is ? recogniseNotes(a, b) : []), ...orderNote(a, b, changes)]
   if (changes.length + unproven.length + notes.length === 0) return null
   return { tenant, state: was ? (is ? 'changed' : 'removed') : 'added', notes, changes, unproven }
@@ -141,7 +145,7 @@ const compare = (a: WorldSource, b: WorldSource, tests: Tests): Pick<TenantDiff,
       if (described === null) continue
       const { kind, ...rest } = described
       const [was, is] = [decidedBy(transition.before), decidedBy(transition.after)]
-      found.push({ kind, ...rest, before: was, after: is, ...placesOf(group.routes), example: show(transition) })
+      found.push({ kind, ...rest, before: was, after: is, places: placesOf(group.routes), example: show(transition) })
     }
   }
   return { changes: joined(found), unproven }
@@ -150,9 +154,17 @@ const compare = (a: WorldSource, b: WorldSource, tests: Tests): Pick<TenantDiff,
 const keyOn = (subject: Subject | undefined, checks: ReadonlyMap<Subject, string>): string =>
   subject === undefined ? '' : `${subject.key} ${checks.get(subject)}`
 
-const unprovenRoutes = (routes: readonly Route[], why: string): readonly string[] => {
-  const { methods: used, paths } = placesOf(routes)
-  return [`${used.join(' ')} ${paths.slice(0, 3).join(', ')}${paths.length > 3 ? ' ...' : ''}: ${why}`]
+const unprovenRoutes = (routes: readonly Route[], why: string): readonly string[] => [`${spelledPlaces(placesOf(routes))}: ${why}`]
+
+const maxPlaces = 3
+
+/** `GET HEAD /v1/a, /v1/b, POST /v1/c and 2 more` */
+export const spelledPlaces = (places: readonly Place[]): string => {
+  const words = places.slice(0, maxPlaces).map(({ methods: used, path }, i) => {
+    const word = used.length === methods.length ? 'ANY' : used.join(' ')
+    return word === places[i - 1]?.methods.join(' ') ? path : `${word} ${path}`
+  })
+  return `${words.join(', ')}${places.length > maxPlaces ? ` and ${places.length - maxPlaces} more` : ''}`
 }
 
 const decidedBy = ({ effect, form }: Verdict): Decided => ({ effect, by: form?.subject.rule.name ?? 'default' })
@@ -170,10 +182,16 @@ const changedSubjects = (before: World, after: World): ((subject: Subject) => bo
   return subject => !(old?.has(keyOf(subject)) && now?.has(keyOf(subject)))
 }
 
-const placesOf = (routes: readonly Route[]): Pick<Change, 'methods' | 'paths'> => ({
-  methods: methods.filter(method => routes.some(route => route.method === method)),
-  paths: narrowest([...new Set(routes.map(route => route.shown))]),
-})
+const placesOf = (routes: readonly Pick<Route, 'method' | 'shown'>[]): readonly Place[] => {
+  const paths = methods.flatMap(method =>
+    narrowest([...new Set(routes.filter(route => route.method === method).map(route => route.shown))]).map(path => ({ method, path })),
+  )
+  return [...new Set(paths.map(one => one.path))]
+    .map(path => ({ path, methods: paths.filter(one => one.path === path).map(one => one.method) }))
+    .sort((x, y) => compareText(x.methods.join(), y.methods.join()) || compareText(x.path, y.path))
+}
+
+const compareText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
 
 /** Paths that others among them include are left out. */
 const narrowest = (paths: readonly string[]): readonly string[] => {
@@ -181,7 +199,6 @@ const narrowest = (paths: readonly string[]): readonly string[] => {
   return paths
     .filter(path => !wide.some(prefix => path !== `${prefix}**` && `${path}/`.startsWith(prefix)))
     .filter(path => !(path.length > 1 && path.endsWith('/') && paths.includes(path.slice(0, -1))))
-    .sort()
 }
 
 /** Changes that read alike are one, with all their routes: those of obligations whatever rules hand them over. */
@@ -189,9 +206,7 @@ const joined = (changes: readonly Change[]): readonly Change[] => {
   const byText = new Map<string, Change>()
   for (const change of changes) {
     const { kind, who, conditions, delta, before, after } = change
-    const key = JSON.stringify(
-      kind === 'OBLIGATIONS' ? [kind, delta, change.methods] : [kind, who, conditions, before, after, change.methods],
-    )
+    const key = JSON.stringify(kind === 'OBLIGATIONS' ? [kind, delta] : [kind, who, conditions, before, after])
     const known = byText.get(key)
     if (known === undefined) byText.set(key, change)
     else byText.set(key, merged(known, change))
@@ -204,7 +219,7 @@ const merged = (first: Change, second: Change): Change => ({
   ...first,
   who: [...new Set([...first.who, ...second.who])],
   conditions: first.conditions.filter(one => second.conditions.includes(one)),
-  paths: narrowest([...new Set([...first.paths, ...second.paths])]),
+  places: placesOf([...first.places, ...second.places].flatMap(({ methods: used, path }) => used.map(method => ({ method, shown: path })))),
   example: rank(second.example) < rank(first.example) ? second.example : first.example,
 })
 

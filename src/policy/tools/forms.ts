@@ -16,11 +16,10 @@ export interface Form {
   readonly body: Formula
   /** Whether a sign-in is good enough; null: not asked. */
   readonly login: Formula | null
-  readonly tests: ReadonlyMap<Dimension, ReadonlySet<number>>
+  /** What it asks; only once the space is sealed, for until then the elements of lists are not sorted out. */
+  tests(): ReadonlyMap<Dimension, ReadonlySet<number>>
   /** Two forms with the same key decide alike on this route. */
   readonly key: string
-  /** Of its check, if it has one. */
-  readonly check: string | null
 }
 
 /** What forms of one route are made with. */
@@ -48,8 +47,12 @@ export const formOf = (subject: Subject, check: string | null, making: Making): 
     ...(check === null ? [] : [space.check(check, rule.when?.check?.text ?? '')]),
   )
   const login = rule.login && loginForm(rule.login, space)
-  const tests = testsOf(login === null ? body : all(body, login))
-  return { subject, body, login, tests, key: `${subject.key} ${check}`, check }
+  let known: ReadonlyMap<Dimension, ReadonlySet<number>> | null = null
+  const tests = () => {
+    known ??= testsOf(login === null ? body : all(body, login))
+    return known
+  }
+  return { subject, body, login, tests, key: `${subject.key} ${check}` }
 }
 
 /** That a request is still recognised as the tenant's own, where rules read a claim that the tenant is recognised by. After all forms. */
@@ -108,7 +111,7 @@ const whenForms = (when: When, side: Side, { space, zones }: Making): Formula[] 
     const key = JSON.stringify([side, spelledExpectation(wanted)])
     const judge = test({ header: new Map([[name, wanted]]) })
     forms.push(
-      space.header(name, key, `header ${name} ${spelledExpectation(wanted)}`, valuesOf(wanted), lines =>
+      space.header(name, key, `with header ${name} ${labelOf(wanted)}`, valuesOf(wanted), lines =>
         judge(new Look(bareFacts(zones, { headers: lines.flatMap(line => [name, line]) }))),
       ),
     )
@@ -163,7 +166,7 @@ const bitOf = (key: AddressKey, bit: number): number => (key.charCodeAt(bit >> 4
 const queryForm = (name: string, wanted: Expectation, side: Side, judge: Test, space: Space, zones: ZoneClocks): Formula => {
   const key = JSON.stringify([side, spelledExpectation(wanted)])
   const parameter = encodeURIComponent(name.toWellFormed())
-  const form = space.query(name, key, `query ${name} ${spelledExpectation(wanted)}`, valuesOf(wanted).map(encodeURIComponent), raw =>
+  const form = space.query(name, key, `with query ${name} ${labelOf(wanted)}`, valuesOf(wanted).map(encodeURIComponent), raw =>
     judge(new Look(bareFacts(zones, { target: { path: '/', query: raw.map(value => `${parameter}=${value}`).join('&') } }))),
   )
   const mustFit = wanted.kind === 'absent' || (side === 'grant' && wanted.kind !== 'present')
@@ -181,4 +184,9 @@ const spelledExpectation = (wanted: Expectation): string => {
   if (wanted.kind === 'range') return `${Number.isFinite(wanted.min) ? wanted.min : ''}..${Number.isFinite(wanted.max) ? wanted.max : ''}`
   if (wanted.kind !== 'one-of') return wanted.kind
   return JSON.stringify(wanted.values)
+}
+
+const labelOf = (wanted: Expectation): string => {
+  if (wanted.kind !== 'one-of') return spelledExpectation(wanted)
+  return `${wanted.values.slice(0, 3).join(' or ')}${wanted.values.length > 3 ? ' ...' : ''}`
 }

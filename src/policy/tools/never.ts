@@ -22,23 +22,31 @@ import { outcomeOf, type World, type WorldSource, worldOf } from './world.ts'
 interface Allowed {
   readonly by: string
   readonly example: Example
+  readonly facts: Facts
 }
 
 /** What became of one line. `unproven`: why it could not be proved. */
-type Verdict = { readonly holds: true } | { readonly allowed: Allowed } | { readonly unproven: string }
+export type Verdict = { readonly holds: true } | { readonly allowed: Allowed } | { readonly unproven: string }
+
+type Tenant = WorldSource & { readonly policy: CompiledPolicy }
 
 /** Tries to refute every `never` of a tenant's tests: P706 with a request that is allowed all the same, P707 where neither succeeds. */
-export const proveNever = (source: WorldSource & { readonly policy: CompiledPolicy }, tests: readonly TestFile[]): readonly Finding[] => {
-  if (tests.every(test => test.never.length === 0)) return []
-  const proof = new Proof(source, tests)
-  return tests.flatMap(test =>
-    test.never.flatMap((line): Finding | readonly Finding[] => {
-      const verdict = proof.judge(line)
+export const proveNever = (tenant: Tenant, tests: readonly TestFile[]): readonly Finding[] => {
+  const judge = neverJudge(tenant, tests)
+  return tests.flatMap(({ file, never }) =>
+    never.flatMap((line): readonly Finding[] => {
+      const verdict = judge(line)
       if ('holds' in verdict) return []
       const [code, message] = 'allowed' in verdict ? ['P706', refuted(verdict.allowed)] : ['P707', `not proven: ${verdict.unproven}`]
-      return { file: test.file, ...line.spot, severity: 'error', code, message }
+      return [{ file, ...line.spot, severity: 'error', code, message }]
     }),
   )
+}
+
+/** Judges single lines; `tests` may hold requests that refute one. */
+export const neverJudge = (tenant: Tenant, tests: readonly TestFile[]): ((line: Never) => Verdict) => {
+  const proof = new Proof(tenant, tests)
+  return line => proof.judge(line)
 }
 
 const requestOf = ({ by, example }: Allowed): string =>
@@ -48,14 +56,14 @@ const refuted = (allowed: Allowed): string =>
   `${requestOf(allowed)}. Narrow ${allowed.by} or add a deny; if this is meant, say so behind unless, or remove the line.`
 
 class Proof {
-  readonly #source: WorldSource & { readonly policy: CompiledPolicy }
+  readonly #source: Tenant
   readonly #tests: readonly TestFile[]
   readonly #zones: ZoneClocks = zoneClocks()
   readonly #world: World
   readonly #base: Base | null
   readonly #enforced: (facts: Facts) => ReturnType<typeof outcomeOf>
 
-  constructor(source: WorldSource & { readonly policy: CompiledPolicy }, tests: readonly TestFile[]) {
+  constructor(source: Tenant, tests: readonly TestFile[]) {
     const { platform, policy, recognise } = source
     this.#source = source
     this.#tests = tests
@@ -94,7 +102,7 @@ class Proof {
       for (const request of test.requests.values()) {
         const { facts, example } = written(name, request, test, against)
         const { effect, by } = this.#enforced(facts)
-        if (effect === 'allow' && isMeant(facts)) return { by, example }
+        if (effect === 'allow' && isMeant(facts)) return { by, example, facts }
       }
     return null
   }
@@ -174,7 +182,7 @@ class Search {
       const open = stillOpen(forms, choice)
       if (meant === onlyNo || !open.forms.some(form => form.subject.rule.effect === 'allow')) return this.#done(found, false)
       const dimension = (meant & onlyNo ? openDimension(this.#gate, choice) : null) ?? nextDimension(open, choice)
-      if (dimension !== null) return { dimension, tests: [gateTests, ...open.forms.map(form => form.tests)], state: open.forms }
+      if (dimension !== null) return { dimension, tests: [gateTests, ...open.forms.map(form => form.tests())], state: open.forms }
       return this.#done(found, effectOf(decider(open) ?? null, choice) === 'allow')
     })
   }
@@ -186,7 +194,7 @@ class Search {
     if (route === undefined) return null
     const { facts, assumed, example } = sampleOf({ space: this.#space, group: this.#group, base, zones }, choice, route)
     const { effect, by } = world.decide(facts, assumed)
-    const allowed = { by, example }
+    const allowed = { by, example, facts }
     if (effect !== 'allow' || !isMeant(facts)) {
       if (expected) this.doubtful ??= requestOf(allowed)
     } else if (example.assumed.length > 0) this.assumed ??= allowed

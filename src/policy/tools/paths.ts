@@ -46,6 +46,11 @@ export const pathAtoms = (patterns: readonly PathPattern[], focus: ReadonlySet<n
     if (seen.has(key) || ![...here.matched, ...here.live.map(one => one.pattern)].some(pattern => focus.has(pattern))) continue
     seen.add(key)
     if (seen.size > maxStates) return null
+    if (here.live.length === 0) {
+      // Only patterns in `/**` are left: whatever follows is matched alike.
+      atoms.push({ path: here.path || '/', shown: here.shown.endsWith('/**') ? here.shown : `${here.shown}/**` })
+      continue
+    }
     atoms.push({ path: here.path || '/', shown: here.shown || '/' })
     if (here.path !== '') atoms.push({ path: `${here.path}/`, shown: `${here.shown}/` })
     open.push(...steps(here, shapes, words))
@@ -91,7 +96,7 @@ const settle = (state: State, shapes: readonly Shape[]): State => {
   return { ...state, matched, live: state.live.filter(one => !done.includes(one)) }
 }
 
-/** Every kind of next segment: each that some pattern names, and one that none does. */
+/** Every kind of next segment: each that some pattern names, and last, to be followed first, one that none does: it is shown for all that end alike. */
 const steps = (state: State, shapes: readonly Shape[], { other, written }: Words): State[] => {
   const literals = new Set<string>()
   for (const { pattern, at } of state.live) {
@@ -107,7 +112,7 @@ const steps = (state: State, shapes: readonly Shape[], { other, written }: Words
     const shown = literal !== null ? segment : live.length === 0 ? '**' : '*'
     return { path: `${state.path}/${segment}`, shown: `${state.shown}/${shown}`, live, matched: state.matched }
   }
-  return [step(null), ...[...literals].sort().map(step)]
+  return [...[...literals].sort().reverse().map(step), step(null)]
 }
 
 /** Whether a line covers a canonical path. */

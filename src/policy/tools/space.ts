@@ -43,13 +43,13 @@ export class Space {
 
   issuer(wanted: readonly string[], accepted: readonly string[]): Formula {
     const axis = this.#axis('issuer', index => new Axis<string>(index, kinds.issuer, accepted))
-    return axis.test(JSON.stringify(wanted), `issuer ${listed(wanted)}`, value => told(wanted.includes(value)))
+    return axis.test(JSON.stringify(wanted), `with issuer ${listed(wanted)}`, value => told(wanted.includes(value)))
   }
 
   subject(wanted: readonly string[]): Formula {
     const axis = this.#axis('subject', index => new Axis<string>(index, kinds.subject))
     axis.add(wanted)
-    return axis.test(JSON.stringify(wanted), `subject ${listed(wanted)}`, value => told(wanted.includes(value)))
+    return axis.test(JSON.stringify(wanted), `with subject ${listed(wanted)}`, value => told(wanted.includes(value)))
   }
 
   scopes(wanted: readonly string[]): Formula {
@@ -63,14 +63,14 @@ export class Space {
 
   agent(ids: readonly string[] | null): Formula {
     for (const id of ids ?? []) this.#ids.add(id)
-    return this.#agents().test(JSON.stringify(ids), ids === null ? 'any agent' : `agent ${listed(ids)}`, ([acting]) =>
+    return this.#agents().test(JSON.stringify(ids), ids === null ? 'through an agent' : `through agent ${listed(ids)}`, ([acting]) =>
       told(acting !== undefined && (ids === null || ids.includes(acting))),
     )
   }
 
   hops(most: number): Formula {
     this.#hops.add(most).add(most + 1)
-    return this.#agents().test(`hops ${most}`, `at most ${most} hops`, agents => told(agents.length <= most))
+    return this.#agents().test(`hops ${most}`, `over at most ${most} hops`, agents => told(agents.length <= most))
   }
 
   #agents(): Axis<readonly string[]> {
@@ -84,7 +84,7 @@ export class Space {
     const key = JSON.stringify([type, optional, wanted])
     if (!isList(type)) {
       axis.add([...wanted, ...(type === 'bool' ? [true, false] : [])].map(scalar))
-      return axis.test(key, `${name} ${listed(wanted)}`, claimed => {
+      return axis.test(key, `with ${name} ${listed(wanted)}`, claimed => {
         if (claimed.kind === 'absent') return missing
         return claimed.kind === 'scalar' && typeof claimed.value === (type === 'bool' ? 'boolean' : type)
           ? told(wanted.includes(claimed.value))
@@ -94,20 +94,18 @@ export class Space {
     const item = scalarType(type)
     const isThis = (claimed: Claimed): boolean => claimed.kind === 'list' && claimed.item === item
     axis.add([{ kind: 'list', item }])
-    const usable = axis.test(`usable ${key}`, `${name} missing or unusable`, claimed =>
-      isThis(claimed) ? no : claimed.kind === 'absent' ? missing : unsure,
-    )
-    return any(usable, all(this.#isList(axis, name, item), this.#items(path, name, item).containsOne(wanted.filter(kinds.isElement))))
+    const usable = axis.test(`usable ${key}`, '', claimed => (isThis(claimed) ? no : claimed.kind === 'absent' ? missing : unsure))
+    return any(usable, all(this.#isList(axis, item), this.#items(path, name, item).containsOne(wanted.filter(kinds.isElement))))
   }
 
   /** A top-level claim that the tenant is recognised by: text that equals, or a list that contains, one of these. */
   recognised(name: string, wanted: readonly string[]): Formula {
     const axis = this.#claim([name], name)
     axis.add([...wanted.map(scalar), { kind: 'list', item: 'string' }])
-    const text = axis.test(`recognised ${JSON.stringify(wanted)}`, `${name} ${listed(wanted)}`, claimed =>
+    const text = axis.test(`recognised ${JSON.stringify(wanted)}`, `with ${name} ${listed(wanted)}`, claimed =>
       told(claimed.kind === 'scalar' && typeof claimed.value === 'string' && wanted.includes(claimed.value)),
     )
-    return any(text, all(this.#isList(axis, name, 'string'), this.#items([name], name, 'string').containsOne(wanted)))
+    return any(text, all(this.#isList(axis, 'string'), this.#items([name], name, 'string').containsOne(wanted)))
   }
 
   /** Whether a rule here reads the top-level claim. */
@@ -115,8 +113,8 @@ export class Space {
     return this.#known.has(claimKey([name]))
   }
 
-  #isList(axis: Axis<Claimed>, name: string, item: ScalarType): Formula {
-    return axis.test(`list ${item}`, `${name} a list`, claimed => told(claimed.kind === 'list' && claimed.item === item))
+  #isList(axis: Axis<Claimed>, item: ScalarType): Formula {
+    return axis.test(`list ${item}`, '', claimed => told(claimed.kind === 'list' && claimed.item === item))
   }
 
   #claim(path: readonly string[], name: string): Axis<Claimed> {
@@ -141,7 +139,7 @@ export class Space {
   acr(wanted: readonly string[]): Formula {
     const axis = this.#claim(['acr'], 'acr')
     axis.add(wanted.map(scalar))
-    return axis.test(`acr ${JSON.stringify(wanted)}`, `acr ${listed(wanted)}`, claimed =>
+    return axis.test(`acr ${JSON.stringify(wanted)}`, `with acr ${listed(wanted)}`, claimed =>
       told(claimed.kind === 'scalar' && wanted.some(one => one === claimed.value)),
     )
   }
@@ -149,7 +147,7 @@ export class Space {
   amr(wanted: readonly string[]): Formula {
     const axis = this.#claim(['amr'], 'amr')
     axis.add([{ kind: 'list', item: 'string' }])
-    return all(this.#isList(axis, 'amr', 'string'), this.#items(['amr'], 'amr', 'string').containsOne(wanted))
+    return all(this.#isList(axis, 'string'), this.#items(['amr'], 'amr', 'string').containsOne(wanted))
   }
 
   /** Signed in at most so many milliseconds ago, and not more than `ahead` in the future. */
@@ -202,7 +200,7 @@ export class Space {
   /** The query has a name that cannot be decoded: this, and otherwise that. */
   brokenQuery(then: Tri, otherwise: Tri): Formula {
     const axis = this.#axis('broken', index => new Axis<boolean>(index, kinds.broken, [false, true]))
-    return axis.test(`${then}${otherwise}`, 'a query that can be decoded', broken => (broken ? then : otherwise))
+    return axis.test(`${then}${otherwise}`, '', broken => (broken ? then : otherwise))
   }
 
   /** A check, whose value is anybody's guess. `key`: checks with the same key say the same. */

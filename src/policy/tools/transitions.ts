@@ -107,7 +107,7 @@ class Search {
         return null
       }
       const forms = [...a.forms, ...b.forms]
-      return { dimension, tests: [gateTests, ...forms.map(form => form.tests)], state: { before: a.forms, after: b.forms } }
+      return { dimension, tests: [gateTests, ...forms.map(form => form.tests())], state: { before: a.forms, after: b.forms } }
     })
   }
 
