@@ -45,6 +45,22 @@ export const effectOf = (form: Form | null, choice: Choice): Effect | null => {
 export const nextOf = (form: Form, choice: Choice): Dimension | null =>
   openDimension(form.body, choice) ?? (form.login && openDimension(form.login, choice))
 
+/** Of the form with the fewest questions left: where one is settled soonest, most classes end soonest. Null: none is open. */
+export const easiest = (forms: readonly Form[], choice: Choice): Dimension | null => {
+  let best: Dimension | null = null
+  let fewest = Number.POSITIVE_INFINITY
+  for (const form of forms) {
+    let open = 0
+    for (const { index } of form.tests().keys()) if (choice[index] === unchosen) open++
+    if (open >= fewest) continue
+    const next = openDimension(form.body, choice)
+    if (next === null) continue
+    best = next
+    fewest = open
+  }
+  return best
+}
+
 /** The requests of one class: a value for each dimension that matters there, and every value that would have done as well. */
 export interface ClassOf {
   readonly choice: Choice

@@ -137,7 +137,7 @@ const addressForm = (name: 'ipIn' | 'ipNotIn', ranges: readonly Range[], judge: 
 /** An address of each stretch between two bounds, both families, and the unknown address; those that a reader knows come first. */
 const cutAddresses = (ranges: readonly Range[]): readonly (string | null)[] => {
   const bounds = ranges.flatMap(({ low, high }) => [low, ...following(high)])
-  return ['203.0.113.9', '192.0.2.10', '2001:db8::9', null, '0.0.0.0', '::', ...bounds.map(addressText)]
+  return ['203.0.113.9', '192.0.2.10', '2001:db8::9', '0.0.0.0', '::', ...bounds.map(addressText), null]
 }
 
 /** The address behind this one; none behind the last. */

@@ -10,7 +10,7 @@ import type { TestFile } from '../tests/file.ts'
 import type { Never } from '../tests/never.ts'
 import { TooMany } from './axis.ts'
 import { type Base, commonBase } from './class-facts.ts'
-import { type Branch, type ClassOf, decider, effectOf, explore, nextOf, type Open, stillOpen } from './classes.ts'
+import { type Branch, type ClassOf, decider, easiest, effectOf, explore, nextOf, type Open, stillOpen } from './classes.ts'
 import { type Against, callersIn, type Example, sampleOf, spelledExample, written } from './example.ts'
 import { type Form, formOf, gateOf } from './forms.ts'
 import { all, type Choice, type Dimension, type Formula, onlyNo, openDimension, possible, testsOf } from './formula.ts'
@@ -206,13 +206,11 @@ class Search {
   }
 }
 
-/** What has to be chosen next to know what is decided; denies first, for most classes end there. */
+/** What has to be chosen next to know what is decided: first what the allow asks, for that tells about most denies too. */
 const nextDimension = (open: Open, choice: Choice): Dimension | null => {
   const decided = decider(open)
   if (decided !== undefined) return decided !== null && effectOf(decided, choice) === null ? nextOf(decided, choice) : null
-  for (const form of open.forms) {
-    const next = openDimension(form.body, choice)
-    if (next !== null) return next
-  }
-  return null
+  const { forms } = open
+  const allow = forms.find(form => form.subject.rule.effect === 'allow')
+  return (allow && openDimension(allow.body, choice)) ?? easiest(forms, choice)
 }

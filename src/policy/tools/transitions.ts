@@ -1,7 +1,7 @@
 import type { Effect, ZoneClocks } from '../../model/decision.ts'
 import { TooMany } from './axis.ts'
 import type { Base } from './class-facts.ts'
-import { type Branch, decider, effectOf, explore, nextOf, type Open, stillOpen } from './classes.ts'
+import { type Branch, decider, easiest, effectOf, explore, nextOf, type Open, stillOpen } from './classes.ts'
 import { sampleOf } from './example.ts'
 import { type Form, formOf, gateOf } from './forms.ts'
 import { type Choice, type Dimension, onlyNo, openDimension, possible, testsOf } from './formula.ts'
@@ -166,11 +166,7 @@ const nextDimension = (a: Open, b: Open, choice: Choice): Dimension | null => {
   const [oldKeys, nowKeys] = [keysOf(a.forms), keysOf(b.forms)]
   const forms = [a, b].flatMap(({ forms, ends }) => (ends ? forms.slice(0, -1) : forms))
   const ofOneSide = forms.filter(({ key }) => !(oldKeys.has(key) && nowKeys.has(key)))
-  for (const form of [...ofOneSide, ...forms]) {
-    const next = openDimension(form.body, choice)
-    if (next !== null) return next
-  }
-  return null
+  return easiest(ofOneSide, choice) ?? easiest(forms, choice)
 }
 
 const verdictOf = (open: Open, choice: Choice): Verdict => {
