@@ -41,7 +41,7 @@ export const run = async (args: string[], io: Io): Promise<number> => {
   if (range === undefined || more.length > 0 || !isFormat(format) || !(failOn === undefined || failOn === 'gains' || failOn === 'any'))
     return usage(io, 'write one OLD..NEW; --format is text or md, --fail-on is gains or any.')
   const sides = await sidesOf(range, values.policies)
-  if (sides === null) return usage(io, `"${range}" is not OLD..NEW of commits that git knows here, or of folders written with "./" or "/".`)
+  if (typeof sides === 'string') return usage(io, sides)
   const [before, after] = [await load(sides.old, values.policies, io), await load(sides.now, values.policies, io)]
   if (typeof before === 'number') return before
   if (typeof after === 'number') return after
@@ -59,22 +59,26 @@ const usage = (io: Io, message: string): number => {
 }
 
 type Side = { readonly folder: string } | { readonly revision: string }
+type Sides = { readonly old: Side; readonly now: Side }
 
-/** "./a.../b" has ".." in two places: the first that leaves something known on both sides is meant. */
-const sidesOf = async (range: string, dir: string): Promise<{ readonly old: Side; readonly now: Side } | null> => {
+/** "./a.../b" has ".." in two places: the first that leaves something known on both sides is meant. A text says what is wrong. */
+const sidesOf = async (range: string, dir: string): Promise<Sides | string> => {
+  let wrong = `"${range}" is not OLD..NEW of commits that git knows here, or of folders written with "./" or "/".`
   for (let at = range.indexOf('..', 1); at > 0; at = range.indexOf('..', at + 1)) {
     const old = await sideOf(range.slice(0, at), dir)
     const right = range.slice(at + 2)
-    const now = old && (right === '' ? { folder: dir } : await sideOf(right, dir))
-    if (old && now) return { old, now }
+    const now = typeof old !== 'object' ? old : right === '' ? { folder: dir } : await sideOf(right, dir)
+    if (typeof old === 'object' && typeof now === 'object') return { old, now }
+    if (typeof now === 'string') wrong = now
   }
-  return null
+  return wrong
 }
 
-const sideOf = async (name: string, dir: string): Promise<Side | null> => {
-  if (!/^[./]/.test(name)) return (await isRevision(name, dir)) ? { revision: name } : null
-  const found = await stat(name).catch(() => null)
-  return found?.isDirectory() ? { folder: name } : null
+/** False: neither a commit nor a folder. */
+const sideOf = async (name: string, dir: string): Promise<Side | string | false> => {
+  if (/^[./]/.test(name)) return (await stat(name).catch(() => null))?.isDirectory() ? { folder: name } : false
+  const known = await isRevision(name, dir)
+  return known === true ? { revision: name } : known
 }
 
 /** What would be in force; a number where that is nothing. */

@@ -11,14 +11,14 @@ const maxOutput = maxTotalBytes + 16 * 1024 * 1024
 class Unreadable extends Error {}
 
 /**
- * Whether git knows this as a commit. Only what git itself resolves is used afterwards, as a full hexadecimal name: nothing that somebody
- * typed is ever in a place where git could read it as an option.
+ * Whether git knows this as a commit; a text says why that cannot be told. Only what git itself resolves is used afterwards, as a full
+ * hexadecimal name: nothing that somebody typed is ever in a place where git could read it as an option.
  */
-export const isRevision = async (revision: string, dir: string): Promise<boolean> => {
+export const isRevision = async (revision: string, dir: string): Promise<boolean | string> => {
   try {
     return (await commitOf(revision, repositoryOf(dir))) !== null
   } catch (fault) {
-    if (fault instanceof Unreadable) return false
+    if (fault instanceof Unreadable) return fault.message
     throw fault
   }
 }

@@ -58,6 +58,7 @@ export const claim = (path: readonly string[], name: string): AxisKind<Claimed> 
       value.kind === 'scalar' ? value.value : value.kind === 'list' ? [] : value.kind === 'absent' ? undefined : {},
     ),
   say: value => (value.kind === 'scalar' ? `${name} ${value.value}` : value.kind === 'list' ? null : `${name} ${value.kind}`),
+  isBare: value => value.kind === 'absent' || value.kind === 'unusable',
   others: named => {
     const scalars = named.flatMap(value => (value.kind === 'scalar' ? [value.value] : []))
     const numbers = scalars.filter(value => typeof value === 'number')
@@ -89,6 +90,7 @@ export const address: AxisKind<string | null> = {
     draft.address = value
   },
   say: value => value ?? 'address unknown',
+  isBare: value => value === null,
 }
 
 export const header = (name: string): AxisKind<readonly string[]> => ({

@@ -33,6 +33,8 @@ export interface AxisKind<V> {
   write(draft: Draft, value: V): void
   /** The value in an example; null: nothing to say. */
   say(value: V): string | null
+  /** The value itself says more than what tests say of it: nothing is there, or nothing usable. */
+  isBare?(value: V): boolean
   /** Values that no rule names, given all that are named. */
   others?(named: readonly V[]): readonly V[]
 }

@@ -1,6 +1,6 @@
 import { formatDuration } from '../../config/values.ts'
 import type { Login } from '../language/login.ts'
-import { no, type Tri, unsure, yes } from '../language/tri.ts'
+import { type Tri, unsure, yes } from '../language/tri.ts'
 import { anyone } from '../language/who.ts'
 import type { Axis } from './axis.ts'
 import type { Form } from './forms.ts'
@@ -110,21 +110,18 @@ const isImplied = ({ body, subject }: Form, axis: Axis<unknown>, seen: ReadonlyS
   return true
 }
 
-/** What tests of the dimension say of all these values; where none does, the value itself. */
+/** What tests of the dimension say of all these values, in doubt that it is not so. */
 const constants = ({ outcomes, labels, values, kind }: Axis<unknown>, seen: ReadonlySet<number>) => {
+  const [only] = seen
+  const value = values[only ?? 0]
+  if (seen.size === 1 && kind.isBare?.(value)) return { holds: [`with ${kind.say(value)}`], holdsNot: [] }
   const rows = outcomes.flatMap((row, test) => (labels[test] ? [{ row, label: labels[test] }] : []))
-  const constant = (wanted: Tri) => rows.filter(({ row }) => [...seen].every(value => row[value] === wanted))
-  const holds = constant(yes).slice(0, 2)
+  const holds = rows.filter(({ row }) => [...seen].every(one => row[one] === yes)).slice(0, 2)
   // Whatever has what is said so far cannot have this anyway.
   const isSaid = (row: readonly Tri[]): boolean =>
-    holds.length > 0 && row.every((outcome, value) => outcome !== yes || holds.some(one => one.row[value] !== yes))
-  const holdsNot = constant(no).filter(({ row }) => !isSaid(row))
-  const [only] = seen
-  const said = holds.length + holdsNot.length === 0 && seen.size === 1 ? kind.say(values[only ?? 0]) : null
-  return {
-    holds: said === null ? holds.map(one => one.label) : [`with ${said}`],
-    holdsNot: holdsNot.slice(0, 2).map(one => opposite(one.label)),
-  }
+    holds.length > 0 && row.every((outcome, one) => outcome !== yes || holds.some(other => other.row[one] !== yes))
+  const holdsNot = rows.filter(({ row }) => [...seen].every(one => row[one] !== yes) && !isSaid(row)).slice(0, 2)
+  return { holds: holds.map(one => one.label), holdsNot: holdsNot.map(one => opposite(one.label)) }
 }
 
 const opposites = [
