@@ -54,7 +54,7 @@ export const draftOf = ({ issuer }: Base): Draft => ({
 /** The request that a draft describes. */
 export const factsOf = (draft: Draft, base: Base, method: Method, path: string, zones: ZoneClocks): Facts => {
   const claims: Record<string, unknown> = Object.create(null)
-  Object.assign(claims, structuredClone(base.claims))
+  for (const [name, value] of Object.entries(base.claims)) claims[name] = Array.isArray(value) ? [...value] : value
   for (const [place, value] of draft.claims) put(claims, JSON.parse(place) as string[], value ?? null)
   if (draft.age !== null) claims['auth_time'] = (draft.now - draft.age) / 1000
   const { issuer, subject, scopes, agents } = draft

@@ -133,7 +133,7 @@ const compare = (a: WorldSource, b: WorldSource, tests: Tests): Pick<TenantDiff,
   const { groups, tooMany } = routesOf([before, after], changedSubjects(before, after))
   const comparing = { before, after, base, issuers: issuersOf(recognises), zones: zoneClocks() }
   const unproven = tooMany.map(method => `${method}: more kinds of paths than are looked at`)
-  const found: Change[] = []
+  const found: Found[] = []
   for (const group of groups) {
     const [old = [], now = []] = group.lists
     if (old.length === now.length && old.every((one, i) => keyOn(one, group.checks) === keyOn(now[i], group.checks))) continue
@@ -145,7 +145,7 @@ const compare = (a: WorldSource, b: WorldSource, tests: Tests): Pick<TenantDiff,
       if (described === null) continue
       const { kind, ...rest } = described
       const [was, is] = [decidedBy(transition.before), decidedBy(transition.after)]
-      found.push({ kind, ...rest, before: was, after: is, places: placesOf(group.routes), example: show(transition) })
+      found.push({ kind, ...rest, before: was, after: is, routes: group.routes, example: show(transition) })
     }
   }
   return { changes: joined(found), unproven }
@@ -182,46 +182,65 @@ const changedSubjects = (before: World, after: World): ((subject: Subject) => bo
   return subject => !(old?.has(keyOf(subject)) && now?.has(keyOf(subject)))
 }
 
-const placesOf = (routes: readonly Pick<Route, 'method' | 'shown'>[]): readonly Place[] => {
-  const paths = methods.flatMap(method =>
-    narrowest([...new Set(routes.filter(route => route.method === method).map(route => route.shown))]).map(path => ({ method, path })),
-  )
-  return [...new Set(paths.map(one => one.path))]
-    .map(path => ({ path, methods: paths.filter(one => one.path === path).map(one => one.method) }))
+const placesOf = (routes: readonly Route[]): readonly Place[] => {
+  const byPath = new Map<string, Method[]>()
+  for (const method of methods) {
+    const paths = new Set(routes.flatMap(route => (route.method === method ? route.shown : [])))
+    for (const path of paths) {
+      if (isWithin(path, paths)) continue
+      const known = byPath.get(path)
+      if (known === undefined) byPath.set(path, [method])
+      else known.push(method)
+    }
+  }
+  return [...byPath]
+    .map(([path, used]) => ({ path, methods: used }))
     .sort((x, y) => compareText(x.methods.join(), y.methods.join()) || compareText(x.path, y.path))
 }
 
 const compareText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
 
-/** Paths that others among them include are left out. */
-const narrowest = (paths: readonly string[]): readonly string[] => {
-  const wide = paths.filter(path => path.endsWith('/**')).map(path => path.slice(0, -2))
-  return paths
-    .filter(path => !wide.some(prefix => path !== `${prefix}**` && `${path}/`.startsWith(prefix)))
-    .filter(path => !(path.length > 1 && path.endsWith('/') && paths.includes(path.slice(0, -1))))
+/** Another of these paths includes this one: the same without a last slash, or one in `/**` above it. */
+const isWithin = (path: string, paths: ReadonlySet<string>): boolean => {
+  if (path.length > 1 && path.endsWith('/') && paths.has(path.slice(0, -1))) return true
+  const own = path.endsWith('/**') ? path.slice(0, -3) : path
+  if (own !== path && own === '') return false
+  const above = own === path ? [`${own === '/' ? '' : own}/**`] : []
+  for (let end = own.lastIndexOf('/'); end >= 0; end = end === 0 ? -1 : own.lastIndexOf('/', end - 1)) above.push(`${own.slice(0, end)}/**`)
+  return above.some(one => one !== path && paths.has(one))
 }
+
+/** A change on the routes of one group. */
+type Found = Omit<Change, 'places'> & { readonly routes: readonly Route[] }
 
 /** Changes that read alike are one, with all their routes: those of obligations whatever rules hand them over. */
-const joined = (changes: readonly Change[]): readonly Change[] => {
-  const byText = new Map<string, Change>()
-  for (const change of changes) {
-    const { kind, who, conditions, delta, before, after } = change
+const joined = (found: readonly Found[]): readonly Change[] => {
+  const byText = new Map<string, Found[]>()
+  for (const one of found) {
+    const { kind, who, conditions, delta, before, after } = one
     const key = JSON.stringify(kind === 'OBLIGATIONS' ? [kind, delta] : [kind, who, conditions, before, after])
     const known = byText.get(key)
-    if (known === undefined) byText.set(key, change)
-    else byText.set(key, merged(known, change))
+    if (known === undefined) byText.set(key, [one])
+    else known.push(one)
   }
   const kinds: readonly Kind[] = ['GAINS', 'LOSES', 'OBLIGATIONS', 'ORDER']
-  return [...byText.values()].sort((x, y) => kinds.indexOf(x.kind) - kinds.indexOf(y.kind))
+  return [...byText.values()].flatMap(merged).sort((x, y) => kinds.indexOf(x.kind) - kinds.indexOf(y.kind))
 }
 
-const merged = (first: Change, second: Change): Change => ({
-  ...first,
-  who: [...new Set([...first.who, ...second.who])],
-  conditions: first.conditions.filter(one => second.conditions.includes(one)),
-  places: placesOf([...first.places, ...second.places].flatMap(({ methods: used, path }) => used.map(method => ({ method, shown: path })))),
-  example: rank(second.example) < rank(first.example) ? second.example : first.example,
-})
+const merged = (alike: readonly Found[]): readonly Change[] => {
+  const [first] = alike
+  if (first === undefined) return []
+  const { routes: _, ...change } = first
+  return [
+    {
+      ...change,
+      who: [...new Set(alike.flatMap(one => one.who))],
+      conditions: change.conditions.filter(text => alike.every(one => one.conditions.includes(text))),
+      places: placesOf(alike.flatMap(one => one.routes)),
+      example: alike.map(one => one.example).reduce((best, one) => (rank(one) < rank(best) ? one : best)),
+    },
+  ]
+}
 
 /** The clearest example comes from a test file, and assumes nothing. */
 const rank = ({ caller, assumed }: Example): number => (assumed.length > 0 ? 2 : 0) + (caller === null ? 1 : 0)
