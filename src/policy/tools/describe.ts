@@ -129,6 +129,7 @@ const opposites = [
   ['from ', 'from outside '],
   ['with ', 'without '],
   ['before ', 'not before '],
+  ['over at most ', 'over more than '],
 ] as const
 
 const opposite = (label: string): string => {

@@ -107,6 +107,17 @@ describe('diff', () => {
     ])
   })
 
+  it('counts the hops between agents', () => {
+    const at = (extra: object) =>
+      composed([platformFile(), of([allow('help', { who: 'bots' })], { who: { bots: { agent: 'any', ...extra } } })])
+    expect(diffText(diffPolicies(at({}), at({ 'max-hops': 2 })), 'text')).toBe(
+      'acme\n  LOSES: bots may no longer GET /v1/a through an agent, over more than 2 hops, e.g. agent other over 3 hops (allow by help -> deny by default)\n',
+    )
+    expect(
+      diffPolicies(at({ 'max-hops': 1 }), at({ 'max-hops': 2 })).flatMap(diff => diff.changes.map(change => change.example.words)),
+    ).toEqual([['agent other over 2 hops']])
+  })
+
   it('what depends on a check names it, and its example says what it assumes', () => {
     const composition = composed([platformFile(), of([allow('read', { to: 'GET /v1/{account}' })])])
     const strict = checked(composition, 'acme', { read: 'path.account in claims.accounts' })
