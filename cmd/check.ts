@@ -11,6 +11,7 @@ Reads and compiles every policy and test file of the folder and prints every pro
   --policies DIR    the folder (default policies)
   --config FILE     also checks that the policies fit this configuration: issuers, audiences, hosts of routes, delivery of roles
   --strict          warnings count as errors
+  --at INSTANT      the moment of the load, for what depends on it (observe-until): 2026-11-23T10:00:00Z (default: now)
   --json            one JSON object: { findings, tenants }
 Exit: 0 no problem, 1 problems, 64 usage or files that cannot be read.
 `
@@ -23,10 +24,11 @@ export const run = async (args: string[], io: Io): Promise<number> => {
       policies: { type: 'string', default: 'policies' },
       config: { type: 'string' },
       strict: { type: 'boolean', default: false },
+      at: { type: 'string' },
       json: { type: 'boolean', default: false },
     },
   })
-  const policies = await loadPolicies('check', { dir: values.policies, config: values.config, names: positionals }, io)
+  const policies = await loadPolicies('check', { dir: values.policies, config: values.config, names: positionals, at: values.at }, io)
   if (typeof policies === 'number') return policies
   const findings = selected(policies).map(finding => (values.strict ? strict(finding) : finding))
   const errors = findings.filter(finding => finding.severity === 'error').length

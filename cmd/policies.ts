@@ -1,9 +1,13 @@
 import { relative, resolve, sep } from 'node:path'
 import { inconsistencies } from '../src/consistency.ts'
+import { systemClock } from '../src/deps.ts'
+import { issuerNames } from '../src/identity/issuer-entry.ts'
 import { readConfigFile } from '../src/load.ts'
 import { byPosition, type Finding, formatFinding } from '../src/model/finding.ts'
-import { type Composed, compose, type PolicyFile } from '../src/policy/compose.ts'
+import { type Composed, composing, type PolicyFile } from '../src/policy/compose.ts'
+import { parseInstant } from '../src/policy/language/moment.ts'
 import { readPolicyFolder } from '../src/policy-folder.ts'
+import { inTurns } from '../src/turns.ts'
 import { exit, type Io } from './io.ts'
 
 /** A policies folder, read and composed as at a start, without its tests. */
@@ -17,17 +21,24 @@ export interface PolicyArguments {
   readonly dir: string
   readonly config: string | undefined
   readonly names: readonly string[]
+  /** Moment of the load; not given: now. */
+  readonly at?: string | undefined
 }
 
 /** Reads what the arguments name, or says why not and gives the exit code. */
 export const loadPolicies = async (command: string, args: PolicyArguments, io: Io): Promise<Policies | number> => {
+  const now = args.at === undefined ? systemClock.now() : parseInstant(args.at)
+  if (typeof now !== 'number') {
+    io.err(`postern ${command}: --at: ${plain(now.message)}\n`)
+    return exit.usage
+  }
   const folder = await readPolicyFolder(args.dir)
   if ('error' in folder) return refuse(io, [folder.error])
   const config = args.config === undefined ? null : await readConfigFile(args.config)
   if (config !== null && !('config' in config)) return refuse(io, config)
   if (config?.config === null) return refuse(io, config.source.findings)
-  const issuers = config?.config.issuers.map(entry => entry.issuer) ?? null
-  const composed = compose(folder.files, null, { issuers, testsGateReload: false, now: 0 })
+  const issuers = config === null ? null : issuerNames(config.config.issuers)
+  const composed = await inTurns(composing(folder.files, null, { issuers, testsGateReload: false, now }), systemClock)
   const unfit = config !== null && composed.composition !== null ? inconsistencies(config, composed.composition) : []
   const findings = [...folder.findings, ...composed.findings, ...unfit].sort(byPosition)
   const known = new Set([...folder.files.map(file => file.name), ...findings.map(finding => finding.file)])
@@ -82,6 +93,6 @@ const excerpt = (line: string, column: number): string => {
 }
 
 /** A policy file is somebody else's text: it must not steer the terminal of whoever checks it. */
-export const plain = (text: string): string => text.replaceAll(/\p{Cc}/gu, ' ')
+export const plain = (text: string): string => text.replaceAll(/[\p{Cc}\p{Bidi_Control}\u2028\u2029]/gu, ' ')
 
 export const count = (n: number, what: string): string => `${n} ${what}${n === 1 ? '' : 's'}`

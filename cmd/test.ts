@@ -11,11 +11,12 @@ export const help = `
 postern test [FILE...] [--policies DIR] [--only NAME] [--json]
 
 Does what check does, then decides every request of the test files with the proxy's own engine. A failure shows what was wanted, what
-came, the rule that decided, and what keeps the nearest allow from matching. Every line of never is proved for all requests there can be,
-or refuted by one that is allowed.
+came, the rule that decided, and what keeps the nearest allow from matching. Observe mode is left aside: tests say what is enforced.
+Every line of never is proved for all requests there can be, or refuted by one that is allowed.
   FILE...           only tenants whose policy or test file is named
   --policies DIR    the folder (default policies)
   --only NAME       only expectations of this tenant, caller, request or rule; coverage is not judged
+  --at INSTANT      the moment of the load, for what depends on it (observe-until): 2026-11-23T10:00:00Z (default: now)
   --json            one JSON object: { findings, tenants }
 Exit: 0 all as expected, 1 problems, 2 nothing was tested, 64 usage or files that cannot be read.
 `
@@ -38,10 +39,11 @@ export const run = async (args: string[], io: Io): Promise<number> => {
     options: {
       policies: { type: 'string', default: 'policies' },
       only: { type: 'string' },
+      at: { type: 'string' },
       json: { type: 'boolean', default: false },
     },
   })
-  const policies = await loadPolicies('test', { dir: values.policies, config: undefined, names: positionals }, io)
+  const policies = await loadPolicies('test', { dir: values.policies, config: undefined, names: positionals, at: values.at }, io)
   if (typeof policies === 'number') return policies
   const findings: Finding[] = [...selected(policies)]
   const results = runAll(policies, values.only, findings)
@@ -78,8 +80,7 @@ const runAll = (policies: Policies, only: string | undefined, findings: Finding[
     const tests = only === undefined || only === tenant ? entry.tested.files : []
     const never = tests.reduce((total, test) => total + test.never.length, 0)
     if (only !== undefined && ran.expectations + never === 0) continue
-    const platform = policies.composition?.platform.policy
-    const refuted = platform ? proveNever({ ...bench, platform }, tests) : []
+    const refuted = proveNever(bench, tests)
     findings.push(...ran.findings, ...refuted)
     const { expectations, failed, covered } = ran
     results.push({ tenant, expectations, failed, covered, rules: bench.policy.document.rules.length, never, broken: refuted.length })

@@ -34,7 +34,7 @@ export const startApp = async (options: AppOptions, log: ProcessLog): Promise<Ru
   const deps = createDeps(log)
   const loaded = await loadConfig(options.configFile)
   if (!('config' in loaded)) return loaded
-  const policies = await loadPolicies(loaded, null, { withoutTests: false, now: deps.clock.now() })
+  const policies = await loadPolicies(loaded, null, { withoutTests: false, clock: deps.clock })
   if (policies.composition === null) return policies.findings
   const unfit = inconsistencies(loaded.read, policies.composition)
   if (options.strict && (unfit.length > 0 || policies.findings.some(finding => finding.severity === 'error')))
@@ -66,10 +66,15 @@ export const startApp = async (options: AppOptions, log: ProcessLog): Promise<Ru
 const lateSources = (get: () => MetricSources | null): MetricSources => ({
   audit: () => get()?.audit() ?? null,
   policies: () => get()?.policies() ?? [],
+  observing: () => get()?.observing() ?? [],
+  lastGoodLoad: () => get()?.lastGoodLoad() ?? null,
   credentials: () => get()?.credentials() ?? [],
   keys: () => get()?.keys() ?? [],
   tokenCache: () => get()?.tokenCache() ?? null,
+  proofs: () => get()?.proofs() ?? 0,
   inFlight: () => get()?.inFlight() ?? 0,
+  rateBuckets: () => get()?.rateBuckets() ?? 0,
+  hideBytes: () => get()?.hideBytes() ?? 0,
   directTraffic: () => get()?.directTraffic() ?? false,
 })
 
@@ -82,9 +87,11 @@ const startAudit = async (loaded: LoadedConfig, deps: Deps, options: AppOptions)
   }
   try {
     const key = await readSigningKey(resolve(base, settings['key-file']))
-    return await openAudit(settings, { ...deps, stdout: options.stdout }, { instance: hostname(), version, base, key }).catch(
-      (fault: unknown) => wrong('audit.dir', fault),
-    )
+    return await openAudit(
+      settings,
+      { ...deps, stdout: options.stdout },
+      { instance: hostname(), version, base, key, hashKeys: loaded.hashKeys },
+    ).catch((fault: unknown) => wrong('audit.dir', fault))
   } catch (fault) {
     const hint = ' Make one: postern audit keygen --out FILE.'
     return wrong('audit.key-file', new Error(`${fault instanceof Error ? fault.message : String(fault)}${hint}`))
@@ -103,6 +110,11 @@ const onCredential = (event: CredentialEvent, audit: RunningAudit, metrics: Metr
     })
     metrics.rotation(role, 'done')
     log.info({ role, generation, slot, ms, nodes }, 'credential rotated')
+  } else if (event.kind === 'handover') {
+    const { role, generation, via, to } = event
+    audit.event({ kind: 'handover', code: eventCodes.handover, time: clock.now(), tenant: null, detail: { role, generation, via, to } })
+  } else if (event.kind === 'delivery-failed') {
+    log.error({ role: event.role, via: event.via, cause: event.message }, 'a credential could not be handed over')
   } else if (event.kind === 'failed') {
     metrics.rotation(event.role, 'failed')
     log.error(

@@ -1,26 +1,31 @@
 import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
+import { createCredentialEndpoint } from './credentials/endpoint.ts'
 import type { Observe } from './credentials/events.ts'
+import { createCredentialFiles, isInMemory } from './credentials/files.ts'
 import { providers } from './credentials/providers.ts'
-import { errorCode, type LoadedConfig } from './load.ts'
+import { bind, cannotListen } from './edge/bind.ts'
+import { faultAt, type LoadedConfig } from './load.ts'
 import type { Credential, CredentialProvider, CredentialStatus, Unavailable } from './model/credential.ts'
 import type { Deps } from './model/deps.ts'
 import type { Finding } from './model/finding.ts'
 import { Secret } from './model/secret.ts'
+import { errorCode } from './named-files.ts'
 import { configFinding } from './settings.ts'
 import { openSession } from './store/session.ts'
 
 /** What the process asks about credentials, whether or not a provider is configured. */
 export interface CredentialSource {
   current(role: string): Credential | Unavailable
-  roles(roles: readonly string[]): void
+  /** What is in force from now on: tokens of the endpoint, and the roles that policies name. */
+  follow(loaded: LoadedConfig, roles: readonly string[]): void
   status(): readonly CredentialStatus[]
   close(): Promise<void>
 }
 
 const none: CredentialSource = {
   current: () => ({ unavailable: 'credential-unavailable', detail: 'no credentials: section is configured' }),
-  roles: () => undefined,
+  follow: () => undefined,
   status: () => [],
   close: () => Promise.resolve(),
 }
@@ -46,12 +51,100 @@ export const openCredentials = async (
   if (missing.length > 0) return missing
   const file = credentials['credentials-file']
   const settings = file === null ? credentials : { ...credentials, 'credentials-file': resolve(base, file) }
-  const opened = await providers[credentials.provider]({ settings, group: cassandra?.group ?? 'default', connect, observe, deps })
+  const changes = new Changes()
+  const told: Observe = event => {
+    observe(event)
+    if (event.kind !== 'handover' && event.kind !== 'delivery-failed') changes.tell()
+  }
+  const opened = await providers[credentials.provider]({
+    settings,
+    group: cassandra?.group ?? 'default',
+    keys: loaded.vaultKeys,
+    connect,
+    observe: told,
+    deps,
+  })
   if (opened.findings.some(finding => finding.severity === 'error')) {
     await opened.provider.close()
     return opened.findings
   }
-  return opened.provider satisfies CredentialProvider
+  return handOut(opened.provider, loaded, { changes, observe, deps })
+}
+
+/** Listeners of "some credential changed". */
+class Changes {
+  readonly #listeners = new Set<() => void>()
+
+  tell(): void {
+    for (const listener of [...this.#listeners]) listener()
+  }
+
+  readonly on = (listener: () => void): (() => void) => {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+}
+
+interface HandOut {
+  readonly changes: Changes
+  readonly observe: Observe
+  readonly deps: Deps
+}
+
+/** Opens the ways by which backends fetch credentials themselves. */
+const handOut = async (
+  provider: CredentialProvider,
+  loaded: LoadedConfig,
+  { changes, observe, deps }: HandOut,
+): Promise<CredentialSource | readonly Finding[]> => {
+  const { endpoint, files } = loaded.config.credentials ?? { endpoint: null, files: null }
+  const current = (role: string): Credential | Unavailable => provider.current(role)
+  let bearers = loaded.bearers
+  const closers: (() => Promise<void>)[] = [() => provider.close()]
+  const close = async (): Promise<void> => {
+    for (const closer of closers.splice(0)) await closer()
+  }
+  const refuse = async (key: string, message: string): Promise<readonly Finding[]> => {
+    await close()
+    return [faultAt(loaded, key, 'C301', message)]
+  }
+  if (files !== null) {
+    const dir = resolve(dirname(resolve(loaded.file)), files.dir)
+    const memory = await isInMemory(dir).catch((fault: unknown) => errorCode(fault))
+    if (typeof memory === 'string')
+      return refuse('credentials.files.dir', `${files.dir} cannot be used (${memory}). Make the folder on a tmpfs.`)
+    if (!memory)
+      deps.log.warn({ dir: files.dir }, 'credentials are written to a disk, where they outlive their end in backups: use a tmpfs')
+    const written = createCredentialFiles({ dir, group: files.group, roles: files.roles, observe, current })
+    changes.on(() => void written.update())
+    void written.update()
+  }
+  if (endpoint !== null) {
+    const listener = createCredentialEndpoint({
+      listen: endpoint.listen,
+      clock: deps.clock,
+      observe,
+      bearers: () => bearers,
+      current,
+      onChange: changes.on,
+    })
+    try {
+      listener.bound(await bind(listener.server, endpoint.listen))
+    } catch (fault) {
+      return refuse('credentials.endpoint.listen', cannotListen(endpoint.listen, fault))
+    }
+    closers.unshift(() => listener.close())
+  }
+  return {
+    current,
+    follow(next, roles) {
+      bearers = next.bearers
+      const fetched = [...next.bearers.flatMap(bearer => bearer.roles), ...(next.config.credentials?.files?.roles ?? [])]
+      provider.roles([...new Set([...roles, ...fetched])].sort())
+    },
+    status: () => provider.status(),
+    close,
+  }
 }
 
 /** A file that cannot be read is told at the start, with its key, and not first by the request that needs it. */

@@ -8,10 +8,11 @@ export const meterExchange = (metrics: Metrics, entry: ExchangeEntry): void => {
   if (entry.code in problems) metrics.refusal(entry.code as ProblemCode)
   if (entry.code === 'PST1101' || entry.code === 'PST1102') metrics.proof('shared-secret', entry.code === 'PST1101' ? 'missing' : 'wrong')
   else if (entry.proof !== null) metrics.proof(entry.proof, 'passed')
-  if (entry.rule !== '') metrics.decision(entry.tenant, entry.effect, entry.rule, 'enforce')
+  if (entry.observed !== null) metrics.decision(entry.tenant, 'deny', entry.observed.rule, 'observe')
+  else if (entry.rule !== '') metrics.decision(entry.tenant, entry.effect, entry.rule, 'enforce')
   if (entry.shadow !== null) metrics.decision(entry.tenant, entry.shadow.effect === 'allow' ? 'allow' : 'deny', entry.shadow.rule, 'shadow')
   if (entry.inDoubt) metrics.policyError(entry.tenant, entry.rule)
-  if (entry.code === 'PST1301') metrics.shed('in-flight')
+  if (entry.code === 'PST1301') metrics.shed(entry.reason.slice(entry.reason.indexOf(': ') + 2))
   if (entry.upstream !== null && (entry.upstreamStatus !== null || entry.code.startsWith('PST5')))
     metrics.upstream(entry.upstream, entry.upstreamStatus === null ? (entry.reason.split(':', 1)[0] ?? '') : classOf(entry.upstreamStatus))
 }

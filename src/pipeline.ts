@@ -1,14 +1,18 @@
+import type { LeakGuard } from './credentials/leak.ts'
 import type { Current } from './current.ts'
+import type { MaskRoom } from './edge/hide/mask.ts'
+import type { HideMemory } from './edge/hide/memory.ts'
 import type { Incoming } from './edge/listen.ts'
 import { oblige } from './edge/oblige.ts'
 import { refuse } from './edge/refuse.ts'
 import { trust } from './edge/trust.ts'
 import type { InFlight } from './limits/in-flight.ts'
+import type { RateLimiter } from './limits/rate.ts'
 import type { Audit, ExchangeEntry } from './model/audit.ts'
 import type { Credential, Unavailable } from './model/credential.ts'
 import type { Decision, Denial, ZoneClocks } from './model/decision.ts'
 import type { Clock, Log } from './model/deps.ts'
-import type { Outgoing, Settled } from './model/exchange.ts'
+import type { Answer, Origin, Outgoing, Settled } from './model/exchange.ts'
 import type { Identity } from './model/identity.ts'
 import type { Permit } from './model/permit.ts'
 import { Refusal } from './model/problem.ts'
@@ -18,6 +22,9 @@ import { upstreamFields } from './upstream/fields.ts'
 import type { Hop, Upload, UpstreamPlan } from './upstream/hop.ts'
 import type { Tunnels } from './upstream/upgrade.ts'
 
+/** The fields that show a backend its credential. */
+type Shown = readonly string[] | Unavailable
+
 /** Everything with state that one exchange needs, handed in by `app`. */
 export interface Stages {
   readonly clock: Clock
@@ -25,13 +32,21 @@ export interface Stages {
   readonly current: Current
   readonly inFlight: InFlight
   readonly zones: ZoneClocks
-  identify(authorization: string | null): Identity | Refusal | Promise<Identity | Refusal>
+  identify(authorization: string | null, origin: Origin): Identity | Refusal | Promise<Identity | Refusal>
+  /** What the reply gives a client that speaks DPoP for its next proof. */
+  nonce(authorization: string | null): string | null
+  /** A refusal as the client that speaks DPoP, or does not, must be told it. */
+  challenged(authorization: string | null, refusal: Refusal): Refusal
   readonly audit: Audit
   meter(entry: ExchangeEntry): void
   credential(role: string): Credential | Unavailable
-  deliver(plan: UpstreamPlan, credential: Credential): readonly string[] | Unavailable
+  deliver(plan: UpstreamPlan, credential: Credential): Shown | Promise<Shown>
+  assert(permit: Permit, identity: Identity, audience: string): string | null
   hop(plan: UpstreamPlan): Hop
   readonly tunnels: Tunnels
+  readonly leakGuard: (credential: Credential) => LeakGuard
+  readonly rates: RateLimiter
+  readonly hideMemory: HideMemory
 }
 
 const unanswered: Settled = { bytes: 0, aborted: true }
@@ -76,6 +91,7 @@ export const exchange = async (stages: Stages, incoming: Incoming): Promise<void
 const answer = (incoming: Incoming, outgoing: Outgoing, trail: Trail): Promise<Settled> => {
   if (trail.clientGone) return Promise.resolve(unanswered)
   trail.status = outgoing.status
+  trail.hidden = outgoing.hidden
   return incoming.reply(outgoing)
 }
 
@@ -96,7 +112,7 @@ const decideAndSend = async (
   if (origin instanceof Refusal) return origin
   trail.origin = origin
 
-  const known = stages.identify(origin.authorization)
+  const known = stages.identify(origin.authorization, origin)
   const identity = known instanceof Promise ? await known : known
   if (identity instanceof Refusal) {
     trail.tenantOfHost = snapshot.policy.tenantOfHost(origin.host)
@@ -106,10 +122,13 @@ const decideAndSend = async (
 
   const decision = snapshot.policy.decide({ origin, identity, now: trail.time, zones: stages.zones })
   trail.decision = decision
-  if (decision.effect === 'deny' && (origin.route !== null || comesBeforeRoute(decision))) return refusalOf(decision)
+  if (decision.effect === 'deny' && (origin.route !== null || comesBeforeRoute(decision)))
+    return stages.challenged(origin.authorization, refusalOf(decision))
   const plan = origin.route === null ? undefined : snapshot.upstreams.get(origin.route.upstream)
   if (decision.effect === 'deny' || plan === undefined) return new Refusal('PST1201')
   const { permit } = decision
+  // A stream has no text to remove members from, so no backend is asked.
+  if (incoming.tunnel !== null && permit.obligations.hide.length > 0) return new Refusal('PST5006', 'upgrade')
   trail.upstream = plan.name
 
   if (!stages.audit.ready) return new Refusal('PST6001')
@@ -117,16 +136,60 @@ const decideAndSend = async (
   const upload = uploadOf(incoming, snapshot, trail)
   if (upload instanceof Refusal) return upload
 
-  const shown = credentialFor(stages, permit, plan, trail)
-  if (shown instanceof Refusal) return shown
-  const fields = upstreamFields(permit, origin, identity, plan.settings, upload, shown)
+  // The last before anything is done for the request: what was refused for another reason has not used up anybody's rate.
+  const rates = stages.rates.take(permit, identity)
+  if (rates instanceof Refusal) return rates
 
-  if (incoming.tunnel !== null) return runTunnel(stages, permit, plan, incoming, fields, trail, { epoch, leave })
+  const found = credentialFor(stages, permit, plan, trail)
+  const shown = found instanceof Promise ? await found : found
+  if (shown instanceof Refusal) return shown
+  const { assertion: audience } = plan.settings
+  const assertion = audience === null ? null : stages.assert(permit, identity, audience)
+  const fields = upstreamFields(permit, origin, identity, plan.settings, upload, shown, assertion)
+  if (fields instanceof Refusal) return fields
+
+  const room = maskRoom(stages, plan)
+  const finish = (answer: Answer): Obliged => {
+    trail.answered(answer.status)
+    const clean = withoutLeak(stages, answer, trail)
+    return clean instanceof Refusal ? clean : oblige(permit, clean, origin, [...rates, ...nonceOf(stages, origin)], room)
+  }
+  if (incoming.tunnel !== null) return runTunnel(stages, permit, plan, incoming, fields, trail, { epoch, leave, finish })
   incoming.proceed()
   const result = await stages.hop(plan).send(permit, origin, fields, upload, incoming.gone)
-  if (result instanceof Refusal) return result
-  trail.answered(result.status)
-  return oblige(permit, result, origin)
+  return result instanceof Refusal ? result : finish(result)
+}
+
+/** The answer, if it does not show the password that came with the request. */
+const withoutLeak = ({ leakGuard, log }: Stages, answer: Answer, trail: Trail): Answer | Refusal => {
+  const { credential, upstream } = trail
+  if (credential === null) return answer
+  return leakGuard(credential).inspect(answer, () => {
+    trail.cutFor('PST5007')
+    log.error(
+      { upstream, role: credential.role, generation: credential.generation },
+      'A BACKEND ANSWERED WITH THE PASSWORD IT WAS GIVEN: blocked',
+    )
+  })
+}
+
+/** The nonce for the caller's next proof, where it speaks DPoP and nonces are asked for (RFC 9449 section 8.2). */
+const nonceOf = ({ nonce }: Stages, { authorization }: Origin): readonly string[] => {
+  const next = nonce(authorization)
+  return next === null ? [] : ['dpop-nonce', next]
+}
+
+type Obliged = ReturnType<typeof oblige>
+
+/** What a reply may take to be masked; its time is what the backend has left of its deadline from now on. */
+const maskRoom = ({ clock, hideMemory }: Stages, { settings }: UpstreamPlan): (() => MaskRoom) => {
+  const asked = clock.monotonic()
+  return () => ({
+    clock,
+    memory: hideMemory,
+    maxBytes: settings['hide-buffer'],
+    deadline: Math.max(0, settings.deadline - (clock.monotonic() - asked)),
+  })
 }
 
 /** The rule is worth telling the audit where one decided; other reasons only repeat the code. */
@@ -147,16 +210,20 @@ const uploadOf = (incoming: Incoming, snapshot: Snapshot, trail: Trail): Upload 
   return { stream: incoming.raw, length: framing.length, maxBytes, received: bytes => trail.received(bytes) }
 }
 
+type Delivered = readonly string[] | Refusal
+
 /** The fields that show the backend its credential; none where the permit names no role. */
-const credentialFor = (stages: Stages, permit: Permit, plan: UpstreamPlan, trail: Trail): readonly string[] | Refusal => {
-  if (permit.cassandraRole === null) return []
+const credentialFor = (stages: Stages, permit: Permit, plan: UpstreamPlan, trail: Trail): Delivered | Promise<Delivered> => {
+  const { cassandraRole: role } = permit
+  if (role === null) return []
   // A backend that cannot be given the credential must not be called without it: it would act as somebody else, or fail oddly.
   if (plan.settings.delivery === 'none') return new Refusal('PST4003', plan.name)
-  const credential = stages.credential(permit.cassandraRole)
-  if (isUnavailable(credential)) return withoutCredential(permit.cassandraRole, credential)
+  const credential = stages.credential(role)
+  if (isUnavailable(credential)) return withoutCredential(role, credential)
   trail.credential = credential
   const fields = stages.deliver(plan, credential)
-  return isUnavailable(fields) ? withoutCredential(permit.cassandraRole, fields) : fields
+  const checked = (shown: Shown): Delivered => (isUnavailable(shown) ? withoutCredential(role, shown) : shown)
+  return fields instanceof Promise ? fields.then(checked) : checked(fields)
 }
 
 const isUnavailable = (value: Credential | readonly string[] | Unavailable): value is Unavailable => 'unavailable' in value
@@ -171,7 +238,7 @@ const runTunnel = async (
   incoming: Incoming,
   fields: readonly string[],
   trail: Trail,
-  { epoch, leave }: { readonly epoch: number; leave(): void },
+  { epoch, leave, finish }: { readonly epoch: number; leave(): void; finish(answer: Answer): Obliged },
 ): Promise<Outgoing | Refusal | null> => {
   const { origin, identity } = trail
   if (incoming.tunnel === null || origin === null || identity === null) return new Refusal('PST1011')
@@ -182,10 +249,7 @@ const runTunnel = async (
   const request = { raw: incoming.raw, socket, head, fields, expiresAt: identity.expiresAt, epoch, established: leave, refused }
   const result = await stages.tunnels.open(permit, origin, plan, request)
   if (result instanceof Refusal) return result
-  if ('body' in result) {
-    trail.answered(result.status)
-    return oblige(permit, result, origin)
-  }
+  if ('body' in result) return finish(result)
   trail.streamEnded(result)
   return null
 }

@@ -2,30 +2,34 @@ import { dirname, resolve } from 'node:path'
 import { type Endpoint, formatEndpoint } from './config/values.ts'
 import { type ControlSocket, listenControl } from './control.ts'
 import type { CredentialSource } from './credential-source.ts'
+import { createLeakGuards } from './credentials/leak.ts'
 import { type Current, createCurrent } from './current.ts'
+import { cannotListen } from './edge/bind.ts'
+import { HideMemory } from './edge/hide/memory.ts'
 import { type Listener, listen } from './edge/listen.ts'
 import { listenOps, type OpsListener } from './edge/ops.ts'
 import { createHops, type Hops } from './hops.ts'
+import { type Assertions, createAssertions } from './identity/assertion.ts'
 import { createIdentifier, type Identifier } from './identity/identify.ts'
 import { InFlight } from './limits/in-flight.ts'
-import { errorCode } from './load.ts'
+import { createRateLimiter, type RateLimiter } from './limits/rate.ts'
+import { assertionKeys, faultAt } from './load.ts'
 import { meterExchange } from './meter.ts'
 import type { Deps } from './model/deps.ts'
 import type { Finding } from './model/finding.ts'
 import type { Refusal } from './model/problem.ts'
-import { Notices } from './notices.ts'
+import { announce, Notices } from './notices.ts'
 import { exchange, type Stages } from './pipeline.ts'
 import type { Composition } from './policy/compose.ts'
 import { zoneClocks } from './policy/language/zone-clock.ts'
+import type { NoRollback } from './policy/rollback.ts'
 import { eventCodes } from './record/codes.ts'
 import type { RunningAudit } from './record/host.ts'
 import type { MetricSources, Metrics } from './record/metrics.ts'
-import { Reloader, type ReloadRequest, type ReloadResult } from './reload.ts'
-import { configFinding } from './settings.ts'
+import { Reloader, type ReloadRequest, type ReloadResult, type RollbackResult } from './reload.ts'
 import type { Snapshot } from './snapshot.ts'
 import { malformedEntry } from './trail.ts'
 import { createTunnels, type Tunnels } from './upstream/upgrade.ts'
-import { version } from './version.ts'
 import { metricSources, readiness, statusOf, type Views } from './views.ts'
 import { type Watching, watchPaths } from './watch.ts'
 
@@ -53,8 +57,11 @@ export class Runtime {
   readonly #parts: RuntimeParts
   readonly #current: Current
   readonly #inFlight = new InFlight()
+  readonly #rates: RateLimiter
+  readonly #hideMemory = new HideMemory()
   readonly #notices: Notices
   readonly #identifier: Identifier
+  readonly #assertions: Assertions
   readonly #hops: Hops
   readonly #tunnels: Tunnels
   readonly #reloader: Reloader
@@ -71,8 +78,10 @@ export class Runtime {
     const { deps, metrics, audit, first } = parts
     this.#parts = parts
     this.#current = createCurrent(first)
+    this.#rates = createRateLimiter(deps.clock, { refused: metrics.limited })
     this.#notices = new Notices(deps.log)
     this.#identifier = createIdentifier(deps, { validated: (issuer, result) => metrics.token(issuer === '' ? null : issuer, result) })
+    this.#assertions = createAssertions(deps.clock)
     this.#hops = createHops(deps.clock)
     this.#tunnels = createTunnels(deps, this.#hops.isSafeHop)
     const observe = {
@@ -90,11 +99,13 @@ export class Runtime {
       startedAt: deps.clock.now(),
       audit: () => audit.status(),
       credentials: () => parts.credentials.status(),
-      issuers: () => this.#identifier.status(),
-      tokenCache: () => this.#identifier.cache(),
+      identifier: this.#identifier,
       snapshot: () => this.#current.peek(),
       refused: () => this.#reloader.refused,
+      lastGoodLoad: () => this.#reloader.lastGood,
       inFlight: () => this.#inFlight.count,
+      rateBuckets: () => this.#rates.size,
+      hideBytes: () => this.#hideMemory.used,
       streams: () => this.#tunnels.size,
       listening: () => (this.#listener === null ? null : { proxy: this.proxy, ops: this.ops }),
       draining: () => this.#draining,
@@ -111,30 +122,31 @@ export class Runtime {
 
   /** Opens the sockets, the proxy's last. With findings nothing may be served and `stop` is due. */
   async open(): Promise<readonly Finding[]> {
-    const { metrics, state, first } = this.#parts
+    const { deps, metrics, state, first } = this.#parts
     const { listen: at } = first.loaded.config
     this.#apply(first)
     try {
       this.#control = await listenControl(state, {
         status: () => this.status(),
         reload: body => this.#controlReload(body),
+        rollback: body => this.rollback(String(body['tenant'] ?? ''), String(body['why'] ?? '').slice(0, 1000)),
         drain: () => this.drain(),
       })
     } catch (fault) {
-      return [this.#finding('state', fault instanceof Error ? fault.message : String(fault))]
+      return [faultAt(first.loaded, 'state', 'C301', fault instanceof Error ? fault.message : String(fault))]
     }
     try {
-      this.#opsListener = await listenOps(at.ops, { ready: () => this.ready(), metrics: () => metrics.render() })
+      this.#opsListener = await listenOps(at.ops, { ready: () => this.ready(), metrics: metrics.render, jwks: this.#assertions.jwks })
     } catch (fault) {
-      return [this.#finding('listen.ops', cannotListen(at.ops, fault))]
+      return [faultAt(first.loaded, 'listen.ops', 'C301', cannotListen(at.ops, fault))]
     }
     try {
       this.#listener = await this.#listen(first)
     } catch (fault) {
-      return [this.#finding('listen.proxy', cannotListen(at.proxy, fault))]
+      return [faultAt(first.loaded, 'listen.proxy', 'C301', cannotListen(at.proxy, fault))]
     }
     this.#watching = this.#watch(first)
-    this.#announce(first)
+    announce(deps.log, first, formatEndpoint(this.proxy), formatEndpoint(this.ops))
     return []
   }
 
@@ -147,6 +159,8 @@ export class Runtime {
       inFlight: this.#inFlight,
       zones: zoneClocks(),
       identify: this.#identifier.identify,
+      nonce: this.#identifier.nonce,
+      challenged: this.#identifier.challenged,
       audit,
       meter: entry => {
         meterExchange(metrics, entry)
@@ -154,8 +168,12 @@ export class Runtime {
       },
       credential: role => credentials.current(role),
       deliver: this.#hops.deliver,
+      assert: this.#assertions.assert,
       hop: this.#hops.hop,
       tunnels: this.#tunnels,
+      leakGuard: createLeakGuards(),
+      rates: this.#rates,
+      hideMemory: this.#hideMemory,
     }
     const options = {
       endpoint: loaded.config.listen.proxy,
@@ -185,32 +203,23 @@ export class Runtime {
 
   /** Makes what outlives snapshots follow the one now in force. */
   #apply(next: Snapshot): void {
-    this.#identifier.configure(next.loaded.issuers)
-    this.#parts.credentials.roles(next.policy.roles)
+    this.#identifier.configure(next.loaded.issuers, next.loaded.dpop)
+    this.#assertions.configure(assertionKeys(next.loaded))
+    this.#hops.follow(next.loaded)
+    this.#parts.credentials.follow(next.loaded, next.policy.roles)
     // Until streams are decided again one by one, a change ends them all: the client reconnects and is judged by what now holds.
     this.#tunnels.closeAll('PST2105')
-  }
-
-  #announce({ gateway, digest }: Snapshot): void {
-    const { log } = this.#parts.deps
-    if (gateway.proof === 'none-accept-direct-traffic')
-      log.warn(
-        { proof: gateway.proof },
-        'ANYONE WHO REACHES THIS PORT IS SERVED: no proof of the gateway is asked for; host and client address are whatever the peer says',
-      )
-    log.info({ proxy: formatEndpoint(this.proxy), ops: formatEndpoint(this.ops), snapshot: digest, version }, 'serving')
   }
 
   #watch({ loaded }: Snapshot): Watching {
     const { config, file } = loaded
     const base = dirname(resolve(file))
-    const files = [resolve(file), ...config.gateway['secret-files'].map(path => resolve(base, path))]
     const changed = (): void => {
       this.#reloader
         .reload({ by: 'change', withoutTests: false, why: '' })
         .catch((fault: unknown) => this.#parts.deps.log.error({ fault: String(fault) }, 'reload failed'))
     }
-    return watchPaths(files, [resolve(base, config.policies.dir)], this.#parts.deps, changed)
+    return watchPaths([resolve(file), ...loaded.secretFiles], [resolve(base, config.policies.dir)], this.#parts.deps, changed)
   }
 
   async reload(request: ReloadRequest): Promise<ReloadResult> {
@@ -218,6 +227,11 @@ export class Runtime {
     const result = await this.#reloader.reload(request)
     this.#parts.deps.log.info({ by: request.by, changed: result.changed, refused: result.refused }, 'files read again, as asked')
     return result
+  }
+
+  rollback(tenant: string, why: string): Promise<RollbackResult | NoRollback> {
+    this.#record('control', { act: 'rollback', tenant, why })
+    return this.#reloader.rollback(tenant, why)
   }
 
   #controlReload(body: Readonly<Record<string, unknown>>): Promise<ReloadResult> {
@@ -282,18 +296,4 @@ export class Runtime {
   #record(kind: 'control', detail: Readonly<Record<string, string | boolean>>): void {
     this.#parts.audit.event({ kind, code: eventCodes[kind], time: this.#parts.deps.clock.now(), tenant: null, detail })
   }
-
-  #finding(key: string, message: string): Finding {
-    const { read, file } = this.#parts.first.loaded
-    const offset = read.provenance.get(key)
-    return { ...configFinding(file, 'C301', message), ...(offset === undefined || offset === null ? {} : read.source.position(offset)) }
-  }
-}
-
-const cannotListen = (at: Endpoint, fault: unknown): string => {
-  const code = errorCode(fault)
-  if (code === 'EADDRINUSE') return `${formatEndpoint(at)} is in use by another process. Stop it, or write another port.`
-  return code === 'EACCES'
-    ? `${formatEndpoint(at)}: no permission. Write a port above 1023.`
-    : `cannot listen on ${formatEndpoint(at)} (${code}).`
 }

@@ -19,11 +19,13 @@ import { Source } from './config/source.ts'
 import { path } from './config/values.ts'
 import { credentialsShape } from './credentials/settings.ts'
 import { gatewayShape, limitsShape, listenShape, routeShape } from './edge/settings.ts'
-import { issuersShape } from './identity/settings.ts'
+import { type AssertionSettings, assertionShape } from './identity/assertion-settings.ts'
+import { dpopShape } from './identity/dpop-settings.ts'
+import { type IssuerEntry, issuerFields, issuersShape } from './identity/issuer-entry.ts'
 import type { Finding } from './model/finding.ts'
 import { auditSettings } from './record/settings.ts'
 import { type CassandraSettings, cassandraShape } from './store/settings.ts'
-import { upstreamShape } from './upstream/settings.ts'
+import { type UpstreamSettings, upstreamShape } from './upstream/settings.ts'
 
 const policiesShape = record({
   dir: optional(path('a folder'), 'policies', 'Folder of the policy files and their tests.'),
@@ -40,6 +42,7 @@ export const configShape = record({
   listen: required(listenShape, 'Where Postern listens.'),
   gateway: required(gatewayShape, 'How the gateway is known.'),
   issuers: required(issuersShape, 'OpenID providers whose tokens are accepted.'),
+  dpop: optional(dpopShape, allDefaults(dpopShape), 'Proofs of possession (RFC 9449): always checked for a token that is bound to a key.'),
   upstreams: required(named(upstreamShape, upstreamName, { max: 256 }), 'Backends by name.'),
   routes: required(list(routeShape, { min: 1, max: 1000 }), 'Which backend answers for which host and path.'),
   policies: optional(policiesShape, allDefaults(policiesShape), 'Where the policies are.'),
@@ -51,6 +54,11 @@ export const configShape = record({
   credentials: optional(credentialsShape, null, 'Where Cassandra credentials come from. Without it no policy may name a role.', {
     restart: true,
   }),
+  assertion: optional<AssertionSettings | null>(
+    assertionShape,
+    null,
+    'How Postern vouches for the caller towards backends. Keys: GET /.well-known/jwks.json on listen.ops.',
+  ),
   audit: required(auditSettings, 'The tamper-evident record.'),
   limits: optional(limitsShape, allDefaults(limitsShape), 'Bounds.'),
   workers: optional(integer(1, 1), 1, 'Processes on one port. More than one is not built yet.', { restart: true }),
@@ -84,6 +92,14 @@ const crossCheck = (config: Config, source: Source, provenance: Provenance): voi
       202,
       'shared-secret needs secret-files: [path]. Write at least one file with 32 random bytes or more.',
     )
+  if (config.gateway['caller-certificate'] === 'header' && config.gateway.proof.includes('none-accept-direct-traffic'))
+    source.error(
+      at('gateway.caller-certificate'),
+      204,
+      'without proof of the gateway anyone could write x-postern-client-cert. Remove caller-certificate, or write proof: [shared-secret].',
+    )
+  if (config.dpop['nonce-key-file'] !== null && !config.dpop.nonce)
+    source.error(at('dpop.nonce-key-file'), 204, 'a key without nonces does nothing. Write nonce: true beside it, or remove it.')
   for (const [name, upstream] of config.upstreams)
     if (upstream.delivery === 'header' && !upstream.url.local)
       source.error(
@@ -91,6 +107,19 @@ const crossCheck = (config: Config, source: Source, provenance: Provenance): voi
         204,
         'delivery header sends a password in plain fields: only to a literal 127.0.0.0/8 or ::1 address, or unix:/path. Change url, or write delivery: none.',
       )
+  for (const [name, upstream] of config.upstreams)
+    if (upstream.assertion !== null && config.assertion === null)
+      source.error(at(`upstreams.${name}.assertion`), 202, 'an assertion needs the section assertion: with an issuer and key-files.')
+  if (config.issuers.some(({ issuer }) => issuer === config.assertion?.issuer))
+    source.error(
+      at('assertion.issuer'),
+      204,
+      `${config.assertion?.issuer} is a provider whose tokens are accepted; what Postern says to backends must never be one. Write another name.`,
+    )
+  for (const [name, upstream] of config.upstreams) {
+    const wrong = deliveryProblem(config, upstream)
+    if (wrong !== null) source.error(at(`upstreams.${name}.delivery`), 202, wrong)
+  }
   const seen = new Set<string>()
   const names = new Set<string>()
   for (const route of config.routes) {
@@ -110,6 +139,20 @@ const crossCheck = (config: Config, source: Source, provenance: Provenance): voi
     source.error(at('credentials'), 202, 'provider cassandra needs the section cassandra: with contact-points and the manager role.')
 }
 
+/** What a delivery needs beside it. */
+const deliveryProblem = ({ assertion, credentials }: Config, { delivery, url, ...upstream }: UpstreamSettings): string | null => {
+  if (delivery === 'jwe') {
+    if (upstream['jwe-key-file'] === null) return 'delivery jwe needs jwe-key-file, the public JWK of the backend.'
+    if (assertion === null) return 'delivery jwe needs the section assertion: its first key signs what is sealed.'
+    return url.local || url.origin.startsWith('https:')
+      ? null
+      : 'delivery jwe goes over TLS, or to this machine: whoever reads one can send it again. Write an https: url.'
+  }
+  if (upstream['jwe-key-file'] !== null) return 'jwe-key-file belongs to delivery jwe. Remove it, or write delivery: jwe.'
+  if (delivery === 'endpoint' && !credentials?.endpoint) return 'delivery endpoint needs credentials.endpoint.'
+  return delivery === 'file' && !credentials?.files ? 'delivery file needs credentials.files.' : null
+}
+
 export interface Shown {
   readonly key: string
   readonly value: unknown
@@ -122,19 +165,28 @@ export interface Shown {
 export const showConfig = (read: ReadConfig): Shown[] => {
   if (read.config === null) return []
   const rows: Shown[] = []
-  const from = (key: string): string => {
-    const offset = read.provenance.get(key)
-    if (offset === undefined || offset === null) return 'default'
+  const place = (offset: number | string | null | undefined): string => {
+    if (typeof offset !== 'number') return offset ?? 'default'
     const { line, column } = read.source.position(offset)
     return `${read.source.file}:${line}:${column}`
   }
+  const from = (key: string): string => place(read.provenance.get(key))
+  /** One by one: what a preset set must be seen to come from there. */
+  const issuers = (entries: readonly IssuerEntry[]): Shown[] =>
+    entries.flatMap((entry, i) =>
+      Object.entries(issuerFields).map(([key, { shape, restart }]) => {
+        const value = spell(shape, entry[key as keyof IssuerEntry])
+        return { key: `issuers[${i}].${key}`, value, from: place(entry.from.get(key)), restart }
+      }),
+    )
   const visit = (fields: Fields, values: Record<string, unknown>, prefix: string, restart: boolean): void => {
     for (const [key, field] of Object.entries(fields)) {
       if (isNotBuilt(field)) continue
       const name = prefix + key
       const inner = (field.shape as { readonly fields?: Fields }).fields
       const value = values[key]
-      if (inner && typeof value === 'object' && value !== null)
+      if (name === 'issuers') rows.push(...issuers(value as readonly IssuerEntry[]))
+      else if (inner && typeof value === 'object' && value !== null)
         visit(inner, value as Record<string, unknown>, `${name}.`, restart || field.restart)
       else rows.push({ key: name, value: spell(field.shape, value), from: from(name), restart: restart || field.restart })
     }

@@ -19,6 +19,8 @@ export class Trail {
   credential: Credential | null = null
   requestBytes = 0
   status = 0
+  /** Members removed from the reply. */
+  hidden = 0
   readonly #incoming: Incoming
   readonly #clock: Clock
   readonly #started: number
@@ -51,6 +53,11 @@ export class Trail {
   refuse(refusal: Refusal, outgoing: Outgoing): Outgoing {
     this.#refusal = refusal
     return outgoing
+  }
+
+  /** Postern ends a reply whose head may have left already. */
+  cutFor(code: ProblemCode): void {
+    this.#endedBy = code
   }
 
   /** A stream that was let through and then ended, by a peer or by Postern. */
@@ -90,10 +97,13 @@ export class Trail {
       requestBytes: this.requestBytes,
       effect: decision?.effect ?? 'deny',
       rule: decision === null ? '' : decision.effect === 'allow' ? decision.permit.rule : decision.reason,
+      role: decision?.effect === 'allow' ? decision.permit.cassandraRole : null,
       reason: this.#reason(),
       policyDigest: decision === null ? null : decision.effect === 'allow' ? decision.permit.policyDigest : decision.policyDigest,
-      inDoubt: decision?.effect === 'deny' && decision.inDoubt,
+      decided: decision === null || identity === null || origin === null ? null : { basis: decision.basis, identity, origin },
+      inDoubt: decision?.effect === 'deny' ? decision.inDoubt : (decision?.observed?.inDoubt ?? false),
       shadow: decision?.shadow ?? null,
+      observed: observedIn(decision),
       credentialRole: this.credential?.role ?? null,
       credentialGeneration: this.credential?.generation ?? null,
       upstream: this.upstream,
@@ -102,6 +112,7 @@ export class Trail {
       status: this.status,
       responseBytes: settled.bytes,
       ms: this.#elapsed(),
+      hidden: this.hidden,
       aborted: settled.aborted,
     }
   }
@@ -111,6 +122,9 @@ export class Trail {
     return this.#refusal.detail === '' ? this.#refusal.row.reason : `${this.#refusal.row.reason}: ${this.#refusal.detail}`
   }
 }
+
+const observedIn = (decision: Decision | null): ExchangeEntry['observed'] =>
+  decision?.effect === 'allow' && decision.observed !== null ? { effect: decision.observed.effect, rule: decision.permit.rule } : null
 
 /** A request that the parser refused: there is no head, only that somebody sent something. */
 export const malformedEntry = (time: number, refusal: Refusal, requestId: string, peer: string | null): ExchangeEntry => ({
@@ -134,10 +148,13 @@ export const malformedEntry = (time: number, refusal: Refusal, requestId: string
   requestBytes: 0,
   effect: 'deny',
   rule: '',
+  role: null,
   reason: refusal.row.reason,
   policyDigest: null,
+  decided: null,
   inDoubt: false,
   shadow: null,
+  observed: null,
   credentialRole: null,
   credentialGeneration: null,
   upstream: null,
@@ -146,5 +163,6 @@ export const malformedEntry = (time: number, refusal: Refusal, requestId: string
   status: refusal.row.status,
   responseBytes: 0,
   ms: 0,
+  hidden: 0,
   aborted: false,
 })

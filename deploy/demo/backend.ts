@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import driver from 'cassandra-driver'
-import { Clients, type Cluster, readInjected } from './backend-clients.ts'
+import { Clients, type Cluster, type Login, readHeaders } from '../../src/backend/index.ts'
 import { cassandraInvoices, type Invoices, memoryInvoices } from './backend-invoices.ts'
 
 export interface BackendOptions {
@@ -13,6 +13,18 @@ export interface BackendOptions {
   /** Told what the caller is not told. */
   readonly log?: (line: string) => void
 }
+
+/** A node of this machine, as the module for backends wants it told. */
+export const localCluster = (node: {
+  readonly contactPoint: string
+  readonly port: number
+  readonly localDataCenter?: string
+}): Cluster => ({
+  contactPoints: [node.contactPoint],
+  port: node.port,
+  localDataCenter: node.localDataCenter ?? 'datacenter1',
+  tls: null,
+})
 
 interface Answer {
   readonly status: number
@@ -79,7 +91,7 @@ const add = async (request: IncomingMessage, tenant: string, withInvoices: WithI
 const inCassandra =
   (clients: Clients): WithInvoices =>
   async (request, tenant, work) => {
-    const login = readInjected(request.headers)
+    const login = readHeaders(request.headers)
     if (login === null) return { status: 503, body: { error: 'no database login came with this request' } }
     const answer = await clients.use(login, client => work(cassandraInvoices(client, tenant)))
     return { ...answer, body: { ...answer.body, from: 'cassandra', login: shown(login) } }
@@ -88,14 +100,14 @@ const inCassandra =
 const inMemory = (): WithInvoices => {
   const invoicesOf = memoryInvoices()
   return async (request, tenant, work) => {
-    const login = readInjected(request.headers)
+    const login = readHeaders(request.headers)
     const answer = await work(invoicesOf(tenant))
     return { ...answer, body: { ...answer.body, from: 'memory', login: login && shown(login) } }
   }
 }
 
 /** What a backend may say about a login, in a body or a log. Never the password. */
-const shown = ({ role, username, generation }: NonNullable<ReturnType<typeof readInjected>>) => ({ role, username, generation })
+const shown = ({ role, username, generation }: Login) => ({ role, username, generation })
 
 const readJson = async (request: IncomingMessage): Promise<Record<string, unknown>> => {
   let text = ''

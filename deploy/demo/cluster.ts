@@ -3,14 +3,16 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isLoopback } from '../../src/config/values.ts'
 import { Secret } from '../../src/model/secret.ts'
-import type { Cluster } from './backend-clients.ts'
 import { adminSession, startCassandra } from './cassandra.ts'
 import { applySchema, managerRole } from './cassandra-schema.ts'
 import { DemoFault, type Say } from './fault.ts'
 import { findToolchain } from './toolchain.ts'
 
 /** A Cassandra that holds the demo's tenants and Postern's roles. */
-export interface DemoCluster extends Required<Cluster> {
+export interface DemoCluster {
+  readonly contactPoint: string
+  readonly port: number
+  readonly localDataCenter: string
   stop(): Promise<void>
 }
 

@@ -7,7 +7,7 @@ import { get } from 'node:http'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { writeKeyPair } from '../../src/record/keys.ts'
-import { startBackend } from './backend.ts'
+import { localCluster, startBackend } from './backend.ts'
 import { type DemoCluster, prepareCluster } from './cluster.ts'
 import { DemoFault, type Say } from './fault.ts'
 import { type DemoProvider, demoUsers, startProvider } from './provider.ts'
@@ -60,7 +60,7 @@ export const setUp = async (
     const configFile = await writeConfig(cluster, rotation)
     const provider = await startProvider({ port: ports.provider })
     closers.push(() => provider.stop())
-    const backend = await startBackend({ port: ports.backend, ...(cluster ? { cassandra: cluster } : {}) })
+    const backend = await startBackend({ port: ports.backend, ...(cluster ? { cassandra: localCluster(cluster) } : {}) })
     closers.push(() => backend.close())
     await writeHeaders(provider)
     const postern = startPostern(configFile)

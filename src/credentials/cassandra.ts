@@ -2,17 +2,20 @@ import { hostname } from 'node:os'
 import type { CassandraSession } from '../model/cassandra.ts'
 import type { Credential, CredentialProvider, CredentialStatus, Unavailable } from '../model/credential.ts'
 import type { Clock } from '../model/deps.ts'
-import type { Secret } from '../model/secret.ts'
+import type { Secret, SecretBytes } from '../model/secret.ts'
 import type { RotationSettings } from './context.ts'
 import type { Observe } from './events.ts'
 import { hashPassword } from './hash.ts'
 import { wrongRole } from './names.ts'
 import { Rotation } from './rotation.ts'
 import { inTurn, Tasks } from './tasks.ts'
+import { openVault, type Vault } from './vault.ts'
 
 export interface CassandraProviderOptions {
   readonly settings: RotationSettings
   readonly group: string
+  /** AES-256 keys by which the group's sidecars share credentials; none: only the lease holder serves them. */
+  readonly keys: readonly SecretBytes[]
   /** Opens the manager's session; tried again for as long as it rejects. */
   readonly connect: () => Promise<CassandraSession>
   readonly observe: Observe
@@ -32,6 +35,7 @@ class CassandraProvider implements CredentialProvider {
   readonly #rotations = new Map<string, Rotation>()
   #wanted: ReadonlySet<string> = new Set()
   #session: CassandraSession | null = null
+  #vault: Vault | null = null
   #connecting: Promise<void>
   #failures = 0
   #notYet: Unavailable = unavailable('not connected to Cassandra yet')
@@ -73,6 +77,7 @@ class CassandraProvider implements CredentialProvider {
     try {
       const session = await connect()
       if (this.#tasks.closed) return void (await session.close())
+      this.#vault = await this.#openVault(session)
       this.#session = session
       this.#notYet = unavailable('no policy names the role')
       observe({ kind: 'connection', up: true, message: session.hosts().join(' ') })
@@ -83,6 +88,13 @@ class CassandraProvider implements CredentialProvider {
       observe({ kind: 'connection', up: false, message })
       this.#retry()
     }
+  }
+
+  async #openVault(session: CassandraSession): Promise<Vault | null> {
+    const { keys, group, random } = this.#options
+    if (keys.length === 0) return null
+    const [local] = await session.execute('SELECT cluster_name FROM system.local')
+    return openVault({ keys, cluster: String(local?.['cluster_name'] ?? ''), group, random })
   }
 
   #retry(): void {
@@ -106,7 +118,8 @@ class CassandraProvider implements CredentialProvider {
 
   #begin(role: string, session: CassandraSession): void {
     const { settings, clock, random, observe, hash = hashPassword } = this.#options
-    const rotation = new Rotation(role, { session, settings, clock, random, observe, hash, owner: this.#owner, turn: this.#turn })
+    const context = { session, settings, clock, random, observe, hash, vault: this.#vault, owner: this.#owner, turn: this.#turn }
+    const rotation = new Rotation(role, context)
     this.#rotations.set(role, rotation)
     rotation.start()
   }

@@ -126,7 +126,7 @@ const merge = (before: ReadonlyMap<string, Credential>, entries: NonNullable<Ent
     const old = before.get(role)
     const same = old !== undefined && old.username === username && old.password.open() === password.open()
     const counted = same ? old.generation : (old?.generation ?? 0) + 1
-    const next = Object.freeze({ role, username, password, generation: generation ?? counted, notAfter })
+    const next = Object.freeze({ role, username, password, generation: generation ?? counted, notAfter, nextAt: notAfter })
     after.set(role, same && old.generation === next.generation && old.notAfter === notAfter ? old : next)
   }
   return after

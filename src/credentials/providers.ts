@@ -2,6 +2,7 @@ import type { CassandraSession } from '../model/cassandra.ts'
 import type { CredentialProvider } from '../model/credential.ts'
 import type { Deps } from '../model/deps.ts'
 import type { Finding } from '../model/finding.ts'
+import type { SecretBytes } from '../model/secret.ts'
 import { openCassandraProvider } from './cassandra.ts'
 import type { Observe } from './events.ts'
 import { openFileProvider } from './file.ts'
@@ -12,6 +13,8 @@ export interface ProviderOptions {
   readonly settings: CredentialsSettings
   /** `cassandra.group`. */
   readonly group: string
+  /** Contents of `cassandra.key-files`. */
+  readonly keys: readonly SecretBytes[]
   /** Opens a session as the manager; only the cassandra provider calls it. */
   readonly connect: () => Promise<CassandraSession>
   readonly observe: Observe
@@ -26,10 +29,10 @@ export interface OpenedProvider {
 
 type Open = (options: ProviderOptions) => Promise<OpenedProvider>
 
-const cassandra: Open = async ({ settings, group, connect, observe, deps }) => {
+const cassandra: Open = async ({ settings, group, keys, connect, observe, deps }) => {
   const { 'rotate-every': rotateEvery, overlap, 'hard-ttl': hardTtl } = settings
   return {
-    provider: openCassandraProvider({ settings: { rotateEvery, overlap, hardTtl }, group, connect, observe, ...deps }),
+    provider: openCassandraProvider({ settings: { rotateEvery, overlap, hardTtl }, group, keys, connect, observe, ...deps }),
     findings: [],
   }
 }

@@ -1,10 +1,12 @@
 import type { Credential, CredentialStatus, Unavailable } from '../model/credential.ts'
 import type { RotationContext } from './context.ts'
 import type { RotationStep } from './events.ts'
-import { confirmClaim, type History, readHistory } from './generations.ts'
+import { confirmClaim, lookAtClaim, readHistory } from './generations.ts'
 import { newPassword } from './hash.ts'
+import { Holding, unavailable } from './holding.ts'
 import { openLease } from './lease.ts'
-import { otherSlot, type Slot, slotName } from './names.ts'
+import { liveOf, withLive } from './live.ts'
+import { otherSlot, slotName } from './names.ts'
 import { makePending, type Pending } from './pending.ts'
 import { forgetCached, prove, rekey } from './slot.ts'
 import { Tasks } from './tasks.ts'
@@ -19,15 +21,7 @@ const timing = {
   proveWithin: 10_000,
   backoff: 250,
   backoffMost: 30_000,
-}
-
-interface Live {
-  readonly slot: Slot
-  readonly credential: Credential
-  /** Monotonic. */
-  readonly due: number
-  /** Since the epoch. */
-  readonly hardEnd: number
+  pollMost: 5_000,
 }
 
 /**
@@ -36,18 +30,17 @@ interface Live {
  */
 export class Rotation {
   readonly role: string
-  /** What the hot path reads. Replaced whole, never changed. */
-  answer: Credential | Unavailable = unavailable('being prepared')
   readonly #context: RotationContext
+  readonly #held: Holding
   readonly #tenure: Tenure
-  readonly #tasks: Tasks<'rotate' | 'retire' | 'hard' | 'drop'>
-  #live: Live | null = null
+  readonly #tasks: Tasks<'rotate' | 'retire' | 'drop' | 'follow'>
   #pending: Pending | null = null
   #failures = 0
 
   constructor(role: string, context: RotationContext) {
     this.role = role
     this.#context = context
+    this.#held = new Holding(role, context)
     const { session, clock, owner } = context
     this.#tenure = new Tenure({
       clock,
@@ -60,6 +53,11 @@ export class Rotation {
     this.#tasks = new Tasks(clock)
   }
 
+  /** Synchronous: it is asked on the hot path. */
+  get answer(): Credential | Unavailable {
+    return this.#held.answer
+  }
+
   /** Begins in the background. */
   start(): void {
     this.#tenure.start()
@@ -69,7 +67,9 @@ export class Rotation {
     const { role } = this
     if (!('unavailable' in this.answer)) {
       const { generation, notAfter } = this.answer
-      return { role, generation, state: 'current', notAfter, detail: this.#failures > 0 ? `${this.#failures} failures since` : '' }
+      const { holder } = this.#tenure
+      const detail = this.#failures > 0 ? `${this.#failures} failures since` : holder === null ? '' : `made by ${holder}`
+      return { role, generation, state: 'current', notAfter, detail }
     }
     const state = this.#tenure.holder !== null ? 'no-lease' : this.#failures > 0 ? 'unavailable' : 'preparing'
     return { role, generation: 0, state, notAfter: 0, detail: this.answer.detail }
@@ -88,7 +88,7 @@ export class Rotation {
   /** The credential goes on working: backends still hold it, and whoever takes the lease next retires it. */
   async close(): Promise<void> {
     this.#tasks.close()
-    this.answer = unavailable('Postern is stopping')
+    this.#held.close()
     // In turn: a statement that is still under way belongs under this lease.
     await this.#context.turn(() => this.#tenure.close())
   }
@@ -96,21 +96,42 @@ export class Rotation {
   #won(): void {
     const { observe, owner } = this.#context
     this.#pending = null
-    if (this.#live === null) this.answer = unavailable('being prepared')
+    this.#tasks.cancel('follow')
+    if (this.#held.live === null) this.#held.answer = unavailable('being prepared')
     observe({ kind: 'lease', role: this.role, held: true, owner })
     this.#planRotation(0)
   }
 
   #lost(owner: string): void {
     this.#pending = null
-    this.#live = null
-    for (const task of ['rotate', 'retire', 'hard'] as const) this.#tasks.cancel(task)
-    this.answer = { unavailable: 'credential-no-lease', detail: `the credentials of ${this.role} are made by ${owner}` }
+    for (const task of ['rotate', 'retire'] as const) this.#tasks.cancel(task)
     this.#context.observe({ kind: 'lease', role: this.role, held: false, owner })
+    if (this.#context.vault !== null) void this.#follow()
+    else this.#held.forget({ unavailable: 'credential-no-lease', detail: `the credentials of ${this.role} are made by ${owner}` })
+  }
+
+  /** Hands out what the lease holder made, and learns of the next one well within the overlap for which the one before still works. */
+  async #follow(): Promise<void> {
+    const { session, settings } = this.#context
+    const { epoch, holder } = this.#tenure
+    const isOver = (): boolean => this.#tasks.closed || this.#tenure.epoch !== epoch
+    try {
+      const { current } = await readHistory(session, this.role)
+      if (isOver()) return
+      if (!this.#held.adopt(current, holder ?? ''))
+        this.#held.forget(unavailable(`generation ${current?.generation} is sealed by a key that is not among key-files`))
+      this.#failures = 0
+    } catch (error) {
+      if (isOver()) return
+      this.#failures += 1
+      this.#report('follow', error)
+      if (this.#held.isShort) this.#held.extend()
+    }
+    this.#tasks.after('follow', this.#jittered(Math.min(timing.pollMost, settings.overlap / 4)), () => void this.#follow())
   }
 
   #doubted(detail: string): void {
-    if (this.#live === null && this.#tenure.holder === null) this.answer = unavailable(detail)
+    if (this.#held.live === null && this.#tenure.holder === null) this.#held.answer = unavailable(detail)
   }
 
   #planRotation(ms: number): void {
@@ -133,6 +154,8 @@ export class Rotation {
       this.#mustHold(epoch)
       this.#pending = pending
       step = 'alter'
+      await lookAtClaim(session, this.role, pending, owner)
+      this.#mustHold(epoch)
       await rekey(session, pending.login, pending.hash)
       step = 'prove'
       const nodes = await this.#prove(pending)
@@ -149,18 +172,18 @@ export class Rotation {
   /** Null when nothing is due: the lease came back without anyone having used it. */
   async #claim(): Promise<Pending | null> {
     const { session, clock } = this.#context
-    const history = withLive(await readHistory(session, this.role), this.#live)
-    if (this.#live !== null && history.current?.generation !== this.#live.credential.generation) {
-      // Another process handed out a newer one while we did not hold the lease, and may be about to retire ours.
-      this.#live = null
-      this.answer = unavailable('another process rotated meanwhile')
-    }
-    const wait = this.#live === null ? 0 : this.#live.due - clock.monotonic()
+    const history = withLive(await readHistory(session, this.role), this.#held.live)
+    // Another process handed out a newer one while we did not hold the lease, and may be about to retire ours.
+    if (this.#held.live !== null && history.current?.generation !== this.#held.live.credential.generation)
+      this.#held.forget(unavailable('another process rotated meanwhile'))
+    if (this.#held.live === null) this.#held.adopt(history.current, this.#context.owner)
+    const wait = this.#held.live === null ? 0 : this.#held.live.due - clock.monotonic()
     if (wait > 0) {
       this.#planRotation(wait)
+      if (this.#held.live !== null) this.#planRetirement(this.#context.settings.overlap, this.#held.live.credential.generation)
       return null
     }
-    return makePending(this.role, history, this.#context)
+    return makePending(this.role, history, this.#jittered(this.#context.settings.rotateEvery), this.#context)
   }
 
   async #prove(pending: Pending): Promise<number> {
@@ -172,32 +195,23 @@ export class Rotation {
 
   #publish(pending: Pending, nodes: number, ms: number): void {
     const { clock, settings, observe } = this.#context
-    const { generation, slot, login, password } = pending
-    const wait = this.#jittered(settings.rotateEvery)
-    const credential = Object.freeze({
-      role: this.role,
-      username: login,
-      password,
-      generation,
-      notAfter: clock.now() + wait + settings.overlap,
-    })
-    this.answer = credential
-    this.#live = { slot, credential, due: clock.monotonic() + wait, hardEnd: clock.now() + settings.hardTtl }
+    const { generation, login, password } = pending
+    const live = liveOf(pending, password, this.#context)
+    this.#held.show(live)
     this.#pending = null
     this.#failures = 0
-    this.#planRotation(wait)
+    this.#planRotation(live.due - clock.monotonic())
     this.#planRetirement(settings.overlap, generation)
-    this.#tasks.after('hard', settings.hardTtl, () => this.#expire())
     observe({ kind: 'rotated', role: this.role, generation, slot: login, ms: Math.round(ms), nodes })
   }
 
   /** Re-keys the idle slot with a secret that nobody keeps: also what a process that died before us left behind. */
   async #retire(generation: number): Promise<void> {
     // Waited in line behind a rotation: the idle slot is another one now, and its overlap has only begun.
-    if (this.#live?.credential.generation !== generation || this.#pending !== null) return
+    if (this.#held.live?.credential.generation !== generation || this.#pending !== null) return
     const { clock, observe } = this.#context
     const began = clock.monotonic()
-    const login = slotName(this.role, otherSlot(this.#live.slot))
+    const login = slotName(this.role, otherSlot(this.#held.live.slot))
     try {
       await this.#lockOut(login)
       this.#failures = 0
@@ -216,8 +230,7 @@ export class Rotation {
   }
 
   async #end(done: () => void): Promise<void> {
-    this.#live = null
-    this.answer = unavailable('no policy names the role')
+    this.#held.forget(unavailable('no policy names the role'))
     try {
       for (const slot of ['a', 'b'] as const) await this.#lockOut(slotName(this.role, slot))
     } catch (error) {
@@ -233,27 +246,11 @@ export class Rotation {
     if (this.#tasks.closed || this.#tenure.holder !== null) return
     this.#failures += 1
     this.#report(step, error)
-    if (this.#live === null) this.answer = unavailable(`${step}: ${messageOf(error)}`)
-    else this.#extend(this.#live)
+    if (this.#held.live === null) this.#held.answer = unavailable(`${step}: ${messageOf(error)}`)
+    else this.#held.extend()
     const wait = this.#jittered(Math.min(timing.backoff * 2 ** Math.min(this.#failures - 1, 10), timing.backoffMost))
     if (step !== 'retire') this.#planRotation(wait)
-    else if (this.#live !== null) this.#planRetirement(wait, this.#live.credential.generation)
-  }
-
-  /** It is not retired before the next one has been handed out for an overlap, so for that long it works in any case. */
-  #extend(live: Live): void {
-    const notAfter = Math.min(this.#context.clock.now() + this.#context.settings.overlap, live.hardEnd)
-    if (notAfter <= live.credential.notAfter) return
-    const credential = Object.freeze({ ...live.credential, notAfter })
-    this.answer = credential
-    this.#live = { ...live, credential }
-  }
-
-  #expire(): void {
-    const generation = this.#live?.credential.generation ?? 0
-    this.#live = null
-    this.answer = unavailable('no rotation succeeded within hard-ttl')
-    this.#context.observe({ kind: 'expired', role: this.role, generation })
+    else if (this.#held.live !== null) this.#planRetirement(wait, this.#held.live.credential.generation)
   }
 
   #mustHold(epoch: number): void {
@@ -271,14 +268,4 @@ export class Rotation {
   }
 }
 
-/** Rows that somebody removed must not make us re-key the slot that is in use. */
-const withLive = (history: History, live: Live | null): History =>
-  live === null || history.current !== null
-    ? history
-    : {
-        current: { slot: live.slot, generation: live.credential.generation },
-        highest: Math.max(history.highest, live.credential.generation),
-      }
-
-const unavailable = (detail: string): Unavailable => ({ unavailable: 'credential-unavailable', detail })
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))

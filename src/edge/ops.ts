@@ -5,6 +5,8 @@ import { bind } from './bind.ts'
 export interface OpsViews {
   /** Whether traffic should come here, and the detail behind it. */
   ready(): { readonly ready: boolean; readonly detail: unknown }
+  /** Keys with which backends check assertions (RFC 7517). */
+  jwks(): string
   metrics(): Promise<{ readonly contentType: string; readonly body: string }>
 }
 
@@ -27,7 +29,8 @@ export const listenOps = async (endpoint: Endpoint, views: OpsViews): Promise<Op
       const { ready, detail } = views.ready()
       return send(ready ? 200 : 503, 'application/json', `${JSON.stringify(detail)}\n`)
     }
-    if (path !== '/metrics') return send(404, 'text/plain', '/livez /readyz /metrics\n')
+    if (path === '/.well-known/jwks.json') return send(200, 'application/jwk-set+json', views.jwks())
+    if (path !== '/metrics') return send(404, 'text/plain', '/livez /readyz /metrics /.well-known/jwks.json\n')
     views.metrics().then(
       ({ contentType, body }) => send(200, contentType, body),
       () => send(500, 'text/plain', 'metrics are unavailable\n'),

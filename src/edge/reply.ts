@@ -13,7 +13,7 @@ export interface Way {
 }
 
 /** Up to this many bytes head and body leave as one string and one write, which costs half of two. */
-const oneWrite = 16 * 1024
+export const oneWrite = 16 * 1024
 
 /**
  * Calls back once when a reply has left or can no longer leave. A pipelined reply has no socket before its turn, and Node says nothing about

@@ -11,6 +11,13 @@ export interface Credential {
   readonly generation: number
   /** Milliseconds since the epoch after which the login is not promised to work. */
   readonly notAfter: number
+  /** Milliseconds since the epoch at which the next generation is expected; Infinity where nobody can say. */
+  readonly nextAt: number
+}
+
+/** Public JWK of a backend to which credentials are sealed (RFC 7517). */
+export interface RecipientKey {
+  readonly jwk: Readonly<Record<string, string>>
 }
 
 /** Why no credential can be handed out now. */

@@ -1,3 +1,5 @@
+import type { Refusal } from './problem.ts'
+
 export const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const
 export type Method = (typeof methods)[number]
 
@@ -17,6 +19,8 @@ export interface Route {
   /** Canonical prefix, without a trailing slash; empty for `/`. */
   readonly prefix: string
   readonly upstream: string
+  /** Base of the URLs that clients use, canonical, without a trailing slash; what follows is the path after `strip-prefix`. */
+  readonly publicUrl: string
 }
 
 /**
@@ -36,8 +40,14 @@ export interface Origin {
   readonly clientIp: string | null
   readonly gatewayRequestId: string | null
   readonly route: Route | null
+  /** From the configuration, never from `Host`: what proofs of possession are made for. Null for a host without a route. */
+  readonly publicUrl: string | null
   /** The single `Authorization` value as received, or null. */
   readonly authorization: string | null
+  /** The single `DPoP` value as received, or null. */
+  readonly dpop: string | null
+  /** SHA-256 of the certificate that the client proved (RFC 8705), or null. */
+  readonly clientCertificate: Buffer | null
   /** End-to-end fields, name and value alternating, lower-case names, without anything Postern owns or consumed. */
   readonly headers: readonly string[]
   readonly userAgent: string
@@ -65,8 +75,8 @@ export interface BodySink {
   /** False asks the body to wait for `resume`. */
   write(chunk: Buffer): boolean
   end(): void
-  /** The body broke off: what was sent must not look complete. */
-  fail(): void
+  /** The body broke off: what was sent must not look complete. `why` is what would have been answered had it happened before the head. */
+  fail(why: Refusal): void
 }
 
 /** What a backend answered, as it came. */
@@ -88,12 +98,15 @@ export class Outgoing {
   readonly body: Body | string
   /** Close the connection afterwards. */
   readonly close: boolean
+  /** Members that were removed from the body. */
+  readonly hidden: number
 
-  constructor(status: number, headers: readonly string[], body: Body | string, close: boolean) {
+  constructor(status: number, headers: readonly string[], body: Body | string, close: boolean, hidden = 0) {
     this.status = status
     this.headers = headers
     this.body = body
     this.close = close
+    this.hidden = hidden
   }
 
   static is(value: object): value is Outgoing {

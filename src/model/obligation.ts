@@ -7,7 +7,7 @@ export interface HidePath {
 
 export type HideStep =
   | { readonly kind: 'member'; readonly name: string }
-  /** Every element of an array. */
+  /** Every element of an array and every value of an object (RFC 9535 section 2.3.2). */
   | { readonly kind: 'each' }
   /** A member of this name at any depth from here; only ever the single step of `$..name`. */
   | { readonly kind: 'anywhere'; readonly name: string }
@@ -33,10 +33,10 @@ export const noObligations: Obligations = { hide: [], limits: [] }
 
 /** The same path or limit, asked for twice, is one. */
 export const merged = (above: Obligations, below: Obligations): Obligations =>
-  isEmpty(above)
-    ? below
-    : isEmpty(below)
-      ? above
+  isEmpty(below)
+    ? above
+    : isEmpty(above)
+      ? below
       : {
           hide: [...new Map([...above.hide, ...below.hide].map(path => [path.text, path])).values()],
           limits: [...new Map([...above.limits, ...below.limits].map(limit => [`${limit.over} ${limit.text}`, limit])).values()],

@@ -48,6 +48,7 @@ export const problems = {
   PST2104: { reason: 'policy-unavailable', client: 'unavailable', status: 503 },
   PST2105: { reason: 'policy-changed', client: 'forbidden', status: 403 },
   PST2106: { reason: 'step-up', client: 'step-up', status: 401 },
+  PST2107: { reason: 'rate-limited', client: 'rate-limited', status: 429 },
   PST3001: { reason: 'token-missing', client: 'unauthenticated', status: 401 },
   PST3002: { reason: 'token-malformed', client: 'unauthenticated', status: 401 },
   PST3003: { reason: 'token-issuer-unknown', client: 'unauthenticated', status: 401 },
@@ -62,16 +63,25 @@ export const problems = {
   PST3012: { reason: 'token-bound', client: 'unauthenticated', status: 401 },
   PST3013: { reason: 'token-lifetime', client: 'unauthenticated', status: 401 },
   PST3014: { reason: 'credentials-scheme', client: 'unauthenticated', status: 401 },
+  PST3015: { reason: 'dpop-proof', client: 'unauthenticated', status: 401 },
+  PST3016: { reason: 'dpop-replay', client: 'unauthenticated', status: 401 },
+  PST3017: { reason: 'dpop-nonce', client: 'unauthenticated', status: 401 },
+  PST3018: { reason: 'token-inactive', client: 'unauthenticated', status: 401 },
+  PST3019: { reason: 'token-scope', client: 'forbidden', status: 403 },
   PST3101: { reason: 'issuer-unavailable', client: 'unavailable', status: 503 },
   PST3102: { reason: 'key-refresh-exhausted', client: 'unavailable', status: 503 },
+  PST3103: { reason: 'dpop-memory-full', client: 'unavailable', status: 503 },
   PST4001: { reason: 'credential-unavailable', client: 'unavailable', status: 503 },
   PST4002: { reason: 'credential-no-lease', client: 'unavailable', status: 503 },
   PST4003: { reason: 'credential-unsafe-hop', client: 'unavailable', status: 503 },
+  PST4101: { reason: 'identity-not-forwardable', client: 'unavailable', status: 503 },
   PST5001: { reason: 'upstream-unreachable', client: 'bad-upstream', status: 502 },
   PST5002: { reason: 'upstream-bad-response', client: 'bad-upstream', status: 502 },
   PST5003: { reason: 'upstream-timeout', client: 'timeout', status: 504 },
   PST5004: { reason: 'upstream-busy', client: 'unavailable', status: 503 },
   PST5005: { reason: 'upstream-connect-timeout', client: 'timeout', status: 504 },
+  PST5006: { reason: 'hide-impossible', client: 'bad-upstream', status: 502 },
+  PST5007: { reason: 'secret-in-reply', client: 'bad-upstream', status: 502 },
   PST6001: { reason: 'audit-unavailable', client: 'unavailable', status: 503 },
   PST9001: { reason: 'internal-fault', client: 'unavailable', status: 503 },
 } as const satisfies Record<string, Row>
@@ -86,6 +96,14 @@ export interface LoginChallenge {
   readonly maxAge: number | null
 }
 
+/** What a client that must prove possession of its key needs to know (RFC 9449 sections 7.1 and 9). */
+export interface DpopChallenge {
+  /** Space separated. */
+  readonly algorithms: string
+  /** For its next proof; null where none is asked for. */
+  readonly nonce: string | null
+}
+
 /** A refusal is a value, not a throw: what Postern answers instead of the backend, and why. */
 export class Refusal {
   readonly code: ProblemCode
@@ -95,12 +113,24 @@ export class Refusal {
   readonly detail: string
   /** Of a PST2106. */
   readonly challenge: LoginChallenge | null
+  /** What the reply carries besides, name and value alternating: the `RateLimit` fields of a PST2107. */
+  readonly fields: readonly string[]
+  /** Where the client speaks DPoP, or should have. */
+  readonly dpop: DpopChallenge | null
 
-  constructor(code: ProblemCode, detail = '', retryAfter = 0, challenge: LoginChallenge | null = null) {
+  constructor(
+    code: ProblemCode,
+    detail = '',
+    retryAfter = 0,
+    challenge: LoginChallenge | null = null,
+    { fields = [], dpop = null }: { readonly fields?: readonly string[]; readonly dpop?: DpopChallenge | null } = {},
+  ) {
     this.code = code
     this.detail = detail
     this.retryAfter = retryAfter
     this.challenge = challenge
+    this.fields = fields
+    this.dpop = dpop
   }
 
   get row(): Row {

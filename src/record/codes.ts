@@ -16,6 +16,7 @@ export const eventCodes = {
   'config-refused': 'PST7022',
   control: 'PST7031',
   rotation: 'PST7041',
+  handover: 'PST7043',
   'stream-end': 'PST7051',
   gap: 'PST7061',
   refusals: 'PST7071',

@@ -72,7 +72,12 @@ export const cassandraShape = record({
   group: optional(name('a group name'), 'default', 'This deployable: its sidecars share manager, leases and generations.', {
     restart: true,
   }),
-  'key-files': notBuilt('Keys that encrypt stored generations.'),
+  'key-files': optional<readonly string[]>(
+    list(path('a file path'), { max: 2 }),
+    [],
+    'Files with 32 random bytes in hex or base64, the same for every sidecar of the group. With them credentials are shared: one rotation for all, and a restart hands out what is current. The first encrypts, both decrypt: a new key second everywhere, then first.',
+    { restart: true },
+  ),
 })
 
 export interface TlsSettings {

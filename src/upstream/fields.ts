@@ -1,12 +1,14 @@
 import type { Origin } from '../model/exchange.ts'
 import type { Identity } from '../model/identity.ts'
 import type { Permit } from '../model/permit.ts'
+import { Refusal } from '../model/problem.ts'
 import type { Upload } from './hop.ts'
+import { identityFields, withoutIdentity } from './identity-headers.ts'
 import type { UpstreamSettings } from './settings.ts'
 
 /**
  * The complete fields of the request upstream: what the edge left, then what only Postern may say (contract 4). Ours come last and after
- * hop-by-hop removal, so that no `Connection` nomination reaches them. `credential` is what the delivery adds.
+ * hop-by-hop removal, so that no `Connection` nomination reaches them. `credential` is what the delivery adds, `assertion` the signed one for this backend.
  */
 export const upstreamFields = (
   permit: Permit,
@@ -15,8 +17,13 @@ export const upstreamFields = (
   settings: UpstreamSettings,
   upload: Pick<Upload, 'stream' | 'length'>,
   credential: readonly string[],
-): string[] => {
-  const fields = [...origin.headers]
+  assertion: string | null,
+): string[] | Refusal => {
+  const told = settings['identity-headers']
+  const asked = permit.obligations.hide.length === 0 ? [...origin.headers] : wholeAndPlain(origin.headers)
+  const fields = told.length === 0 ? asked : withoutIdentity(asked, told)
+  const claims = identityFields(identity, told)
+  if (claims instanceof Refusal) return claims
   if (settings.host === 'original') fields.push('host', origin.host)
   if (origin.clientIp !== null) fields.push('x-forwarded-for', origin.clientIp.includes(':') ? `[${origin.clientIp}]` : origin.clientIp)
   fields.push('x-forwarded-proto', origin.scheme, 'x-forwarded-host', origin.host, 'via', '1.1 postern')
@@ -24,9 +31,21 @@ export const upstreamFields = (
   fields.push('x-postern-request-id', origin.id, 'x-postern-deadline-ms', String(settings.deadline))
   if (settings['forward-authorization'] && origin.authorization !== null) fields.push('authorization', origin.authorization)
   if (upload.stream !== null && upload.length !== null) fields.push('content-length', String(upload.length))
+  for (const field of claims) fields.push(field)
+  if (assertion !== null) fields.push('x-postern-assertion', assertion)
   for (const field of credential) fields.push(field)
   return fields
 }
+
+/** Asks for something else than the whole text as it is: parts, codings, differences (RFC 3229). */
+const otherThanWhole = new Set(['accept-encoding', 'range', 'if-range', 'a-im'])
+
+/** Members can only be removed from a whole text. */
+const wholeAndPlain = (headers: readonly string[]): string[] => [
+  ...headers.filter((_, i) => !otherThanWhole.has(headers[i - (i % 2)] ?? '')),
+  'accept-encoding',
+  'identity',
+]
 
 /** A subject is any text the provider chose; in a field it is percent-encoded UTF-8, so it cannot end a line or change its meaning. */
 const percentEncoded = (text: string): string => {

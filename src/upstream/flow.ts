@@ -19,7 +19,7 @@ export class Flow implements Body, Handler {
   #early: Buffer[] = []
   #answered = false
   #done = false
-  #failed = false
+  #failed: Refusal | null = null
   #cancelled: Refusal | null = null
 
   constructor(settle: (result: Answer | Refusal) => void) {
@@ -39,7 +39,7 @@ export class Flow implements Body, Handler {
   open(sink: BodySink): void {
     for (const chunk of this.#early.splice(0)) if (!sink.write(chunk)) this.#controller?.pause()
     this.#sink = sink
-    if (this.#failed) sink.fail()
+    if (this.#failed) sink.fail(this.#failed)
     else if (this.#done) sink.end()
   }
 
@@ -94,8 +94,8 @@ export class Flow implements Body, Handler {
 
   #finish(refusal: Refusal): void {
     this.#done = true
-    this.#failed = true
-    if (this.#answered) this.#sink?.fail()
+    this.#failed = refusal
+    if (this.#answered) this.#sink?.fail(refusal)
     else {
       this.#answered = true
       this.#settle(refusal)

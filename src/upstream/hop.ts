@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import buildConnector, { type Connector } from 'undici/lib/core/connect.js'
 import Pool from 'undici/lib/dispatcher/pool.js'
+import type { RecipientKey } from '../model/credential.ts'
 import type { Deps } from '../model/deps.ts'
 import type { Answer, Origin } from '../model/exchange.ts'
 import type { Permit } from '../model/permit.ts'
@@ -14,10 +15,12 @@ export interface UpstreamPlan {
   readonly settings: UpstreamSettings
   /** PEM of `tls.ca-file`. */
   readonly ca: string | null
+  /** Of `jwe-key-file`: to whom credentials are sealed. */
+  readonly recipient: RecipientKey | null
 }
 
-/** Whether a connected socket may carry a credential: its peer address, or `unix`. Belongs to the delivery. */
-export type IsSafeHop = (peer: string) => boolean
+/** Whether a connected socket may carry what the plan's delivery puts into a request: its peer address, or `unix`, and whether TLS protects it. */
+export type IsSafeHop = (plan: UpstreamPlan, peer: string, encrypted: boolean) => boolean
 
 export interface Upload {
   /** Null where the request has no body. */
@@ -85,13 +88,14 @@ const connector = (plan: UpstreamPlan, isSafeHop: IsSafeHop): Connector => {
     ...(plan.ca === null ? {} : { ca: plan.ca }),
     rejectUnauthorized: true,
   })
-  if (settings.delivery !== 'header') return connect
+  if (settings.delivery === 'none') return connect
   return (options, callback) =>
     connect(options, (error, socket) => {
       if (error !== null || socket === null) return callback(error ?? new Error('no socket'), null)
-      if (isSafeHop(settings.url.socketPath === null ? (socket.remoteAddress ?? '') : 'unix')) return callback(null, socket)
+      const peer = settings.url.socketPath === null ? (socket.remoteAddress ?? '') : 'unix'
+      if (isSafeHop(plan, peer, 'encrypted' in socket)) return callback(null, socket)
       socket.destroy()
-      return callback(new UnsafeHop('the connected address is not loopback'), null)
+      return callback(new UnsafeHop('the connected address may not be shown a credential'), null)
     })
 }
 

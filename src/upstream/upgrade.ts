@@ -139,9 +139,10 @@ const guard = (
     // http-proxy would relay a plain answer unread by anybody: a client or backend that leaves in the middle would never be noticed.
     outgoing.removeAllListeners('response')
     outgoing.once('response', reply => gather(reply, outcome.answered))
-    if (plan.settings.delivery !== 'header' || plan.settings.url.socketPath !== null) return
+    if (plan.settings.delivery === 'none' || plan.settings.url.socketPath !== null) return
     socket.prependListener('connect', () => {
-      if (!isSafeHop(socket.remoteAddress ?? '')) socket.destroy(new Error('the connected address is not loopback'))
+      if (!isSafeHop(plan, socket.remoteAddress ?? '', 'encrypted' in socket))
+        socket.destroy(new Error('the connected address may not be shown a credential'))
     })
   })
   outgoing.prependListener('upgrade', (reply: IncomingMessage, socket: Duplex) => {

@@ -20,6 +20,8 @@ const settings: CredentialsSettings = {
   'hard-ttl': 2 * hour,
   'after-hard-ttl': 'refuse',
   'credentials-file': null,
+  endpoint: null,
+  files: null,
 }
 
 interface Bench extends OpenedProvider {
@@ -35,7 +37,7 @@ const benches: Readonly<Record<keyof typeof providers, (observe: Observe) => Pro
     const clock = new ManualClock()
     const session = new FakeCluster(clock).session()
     const deps = { clock, random: randomBytes }
-    const opened = await providers.cassandra({ settings, group: 'g', connect: async () => session, observe, deps })
+    const opened = await providers.cassandra({ settings, group: 'g', keys: [], connect: async () => session, observe, deps })
     const stop = async (): Promise<void> => {
       session.dead = true
     }
@@ -52,6 +54,7 @@ const benches: Readonly<Record<keyof typeof providers, (observe: Observe) => Pro
     const opened = await providers.file({
       settings: { ...settings, provider: 'file', 'credentials-file': file },
       group: 'g',
+      keys: [],
       connect,
       observe,
       deps,

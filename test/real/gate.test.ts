@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process'
 import { cp, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
-import { startBackend } from '../../deploy/demo/backend.ts'
+import { localCluster, startBackend } from '../../deploy/demo/backend.ts'
 import { type DemoProvider, startProvider } from '../../deploy/demo/provider.ts'
 import { Secret } from '../../src/model/secret.ts'
 import { sharedCassandra, type Tenants, tenants } from '../support/cassandra.ts'
@@ -35,7 +35,7 @@ rules:
     const claims = (tenant: string) => ({ claims: { tenant, groups: ['staff'] } })
     provider = await startProvider({ port: 0, users: { ann: claims(acme()), gus: claims(cluster.name('globex')) } })
     ann = await provider.token('ann')
-    backend = await startBackend({ port: 0, cassandra: { contactPoint: node!.contactPoint, port: node!.port } })
+    backend = await startBackend({ port: 0, cassandra: localCluster(node!) })
     recorder = await startRecorder()
     const issuer = provider.issuer
     postern = await startPostern({

@@ -1,17 +1,18 @@
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { startBackend } from '../../deploy/demo/backend.ts'
-import { deliveries } from '../../src/credentials/delivery.ts'
+import { localCluster, startBackend } from '../../deploy/demo/backend.ts'
+import { createDeliveries } from '../../src/credentials/delivery.ts'
 import type { CredentialEvent } from '../../src/credentials/events.ts'
 import { providers } from '../../src/credentials/providers.ts'
 import type { CredentialsSettings } from '../../src/credentials/settings.ts'
 import { systemClock } from '../../src/deps.ts'
 import type { CassandraSession } from '../../src/model/cassandra.ts'
 import type { Credential, CredentialProvider } from '../../src/model/credential.ts'
-import { Secret } from '../../src/model/secret.ts'
+import { Secret, SecretBytes } from '../../src/model/secret.ts'
 import { sharedCassandra, type Tenants, tenants } from '../support/cassandra.ts'
 
 const node = await sharedCassandra()
+const { header } = createDeliveries({ now: Date.now, sealer: () => null })
 
 const settings: CredentialsSettings = {
   provider: 'cassandra',
@@ -20,6 +21,8 @@ const settings: CredentialsSettings = {
   'hard-ttl': 60_000,
   'after-hard-ttl': 'refuse',
   'credentials-file': null,
+  endpoint: null,
+  files: null,
 }
 
 class Rotating {
@@ -33,7 +36,7 @@ class Rotating {
     this.#waiting = waiting
   }
 
-  static async open(cluster: Tenants, roles: readonly string[], settled = settings): Promise<Rotating> {
+  static async open(cluster: Tenants, roles: readonly string[], settled = settings, keys: readonly SecretBytes[] = []): Promise<Rotating> {
     const events: CredentialEvent[] = []
     const waiting = new Set<() => void>()
     const observe = (event: CredentialEvent): void => {
@@ -41,7 +44,7 @@ class Rotating {
       for (const look of waiting) look()
     }
     const deps = { clock: systemClock, random: randomBytes }
-    const { provider } = await providers.cassandra({ settings: settled, group: 'test', connect: cluster.manager, observe, deps })
+    const { provider } = await providers.cassandra({ settings: settled, group: 'test', keys, connect: cluster.manager, observe, deps })
     provider.roles(roles.map(cluster.name))
     return new Rotating(provider, events, waiting)
   }
@@ -135,7 +138,7 @@ describe.skipIf(node === null)('rotation in a real Cassandra', () => {
   it('rotates at least 5 times under steady load, new logins included, with no failure', async () => {
     const rotating = await Rotating.open(cluster, ['acme_finance_ro'])
     const failures: string[] = []
-    const backend = await startBackend({ port: 0, cassandra: node!, log: line => failures.push(line) })
+    const backend = await startBackend({ port: 0, cassandra: localCluster(node!), log: line => failures.push(line) })
     await rotating.until(rotated)
     const generations = new Set<number>()
     let requests = 0
@@ -143,7 +146,7 @@ describe.skipIf(node === null)('rotation in a real Cassandra', () => {
     let done = false
 
     const request = async (): Promise<void> => {
-      const fields = deliveries.header.deliver(rotating.current(role))
+      const fields = await header.deliver(rotating.current(role), { name: 'api', key: null })
       if ('unavailable' in fields) throw new Error(fields.detail)
       const headers = new Headers({ 'x-postern-tenant': cluster.name('acme') })
       for (let i = 0; i < fields.length; i += 2) headers.set(fields[i]!, fields[i + 1]!)
@@ -191,11 +194,34 @@ describe.skipIf(node === null)('rotation in a real Cassandra', () => {
     await rotating.provider.close()
   })
 
+  it('is one for three sidecars that share a key, and a restart hands out what is current', async () => {
+    const keys = [new SecretBytes(randomBytes(32))]
+    const open = () => Rotating.open(cluster, ['acme_finance_rw'], settings, keys)
+    const rw = cluster.name('acme_finance_rw')
+    const sidecars = [await open(), await open(), await open()]
+    const given = (event: CredentialEvent): boolean => event.kind === 'rotated' || event.kind === 'adopted'
+    await Promise.all(sidecars.map(one => one.until(given, 3)))
+    const made = sidecars.flatMap(one => one.events.filter(rotated).map(event => ('generation' in event ? event.generation : 0)))
+    expect(new Set(made).size).toBe(made.length)
+    for (const one of sidecars) {
+      const { username, password } = one.current(rw)
+      expect(await manager.login(username, password)).toBe('ok')
+    }
+    const holder = sidecars.find(one => one.events.some(rotated))
+    const before = sidecars.map(one => one.current(rw).generation)
+    await holder?.provider.close()
+    const again = await open()
+    await again.until(given)
+    expect(again.current(rw).generation).toBeGreaterThanOrEqual(Math.max(...before))
+    expect(await manager.login(again.current(rw).username, again.current(rw).password)).toBe('ok')
+    await Promise.all([...sidecars, again].map(one => one.provider.close()))
+  })
+
   it('gives a backend no more than the permission role has', async () => {
     const rotating = await Rotating.open(cluster, ['acme_finance_ro'])
-    const backend = await startBackend({ port: 0, cassandra: node! })
+    const backend = await startBackend({ port: 0, cassandra: localCluster(node!) })
     await rotating.until(rotated)
-    const fields = deliveries.header.deliver(rotating.current(role))
+    const fields = await header.deliver(rotating.current(role), { name: 'api', key: null })
     const headers = new Headers()
     if (!('unavailable' in fields)) for (let i = 0; i < fields.length; i += 2) headers.set(fields[i]!, fields[i + 1]!)
     const ask = async (tenant: string, init: RequestInit): Promise<number> => {

@@ -12,6 +12,9 @@ interface Row {
   slot: unknown
   state: string
   owner: unknown
+  secret: unknown
+  not_before: unknown
+  not_after: unknown
 }
 
 /** What a session does to one statement: nothing, fail before it is applied, or apply it and lose the answer. */
@@ -51,7 +54,9 @@ export class FakeCluster {
     if (cql.startsWith('DELETE FROM postern.leases')) return this.#freeLease(params)
     if (cql.startsWith('SELECT generation')) return this.#history(String(params[0]))
     if (cql.startsWith('INSERT INTO postern.generations')) return this.#claim(params)
+    if (cql.startsWith('UPDATE postern.generations SET owner')) return this.#own(params)
     if (cql.startsWith('UPDATE postern.generations')) return this.#confirm(params)
+    if (cql.startsWith('SELECT cluster_name')) return [{ cluster_name: 'fake' }]
     throw new CqlFault(0x2000, `the fake does not know: ${cql}`)
   }
 
@@ -100,13 +105,20 @@ export class FakeCluster {
   }
 
   #history(role: string): readonly CqlRow[] {
-    return [...this.#rows(role)].sort(([a], [b]) => b - a).map(([generation, { slot, state }]) => ({ generation, slot, state }))
+    return [...this.#rows(role)].sort(([a], [b]) => b - a).map(([generation, row]) => ({ generation, ...row }))
   }
 
-  #claim([role, generation, slot, owner]: readonly unknown[]): readonly CqlRow[] {
+  #claim([role, generation, slot, owner, , secret, from, to]: readonly unknown[]): readonly CqlRow[] {
     const rows = this.#rows(String(role))
     if (rows.has(Number(generation))) return [{ '[applied]': false }]
-    rows.set(Number(generation), { slot, state: 'pending', owner })
+    rows.set(Number(generation), { slot, state: 'pending', owner, secret, not_before: from, not_after: to })
+    return [{ '[applied]': true }]
+  }
+
+  #own([owner, role, generation, expected]: readonly unknown[]): readonly CqlRow[] {
+    const row = this.#rows(String(role)).get(Number(generation))
+    if (row === undefined || (expected === undefined ? row.state !== 'pending' : row.owner !== expected)) return [{ '[applied]': false }]
+    row.owner = owner
     return [{ '[applied]': true }]
   }
 

@@ -71,7 +71,7 @@ const common = (scope: Scope, side: Side) => ({
     'Callers that the rule does not mean.',
   ),
   to: required(linesShape, 'Write methods and a path: to: GET /v1/invoices/{invoice}'),
-  when: optional<When | null>(whenShape, null, 'Further conditions; all must hold.'),
+  when: optional<When | null>(whenShape(scope), null, 'Further conditions; all must hold.'),
   mode: optional<Rule['mode']>(choice(['enforce', 'shadow']), 'enforce', 'shadow: decided and logged, never enforced.'),
   from: optional<number | null>(firstMoment, null, 'First moment at which the rule holds; a day means 00:00 UTC.'),
   until: optional<number | null>(lastMoment, null, 'First moment at which it no longer holds.'),

@@ -1,3 +1,4 @@
+import type { Held, Later } from '../../config/later.ts'
 import { bad, describe, fail, list, named, oneOrMany, type Shape, text } from '../../config/shape.ts'
 import { type Agent, callerShape, type Person } from './caller-shape.ts'
 import { nameProblem, unknownName } from './names.ts'
@@ -10,8 +11,8 @@ export type Definition = readonly (string | Person | Agent)[]
 export const anyone = 'anyone'
 
 /** Reads `who`. */
-export const whoShape = (scope: Scope): Shape<ReadonlyMap<string, Definition>> =>
-  named(definition(scope), nameProblem('caller group'), { max: 1000 })
+export const whoShape = (scope: Scope, later: Later): Shape<ReadonlyMap<string, Held<Definition>>> =>
+  named(later.part(definition(scope)), nameProblem('caller group'), { max: 1000 })
 
 /** Reads `who` and `except` of a rule: names only, so that every group of people has one. */
 export const callersShape = (scope: Scope, side: Side): Shape<readonly string[]> =>

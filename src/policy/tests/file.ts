@@ -47,8 +47,7 @@ export interface ReadTestFile {
   readonly findings: readonly Finding[]
 }
 
-export const readTestFile = (file: PolicyFile, scope: TestScope): ReadTestFile => {
-  const source = new Source(file.name, file.bytes, 'P')
+export const readTestFile = (file: PolicyFile, scope: TestScope, source = new Source(file.name, file.bytes, 'P')): ReadTestFile => {
   const { root } = source
   if (root === null || !isVersion(source, root, 'policy-test/v1')) return { test: null, findings: source.findings }
   const lines = file.bytes.toString('utf8').split('\n')
@@ -73,7 +72,7 @@ const testShape = (scope: TestScope, lines: readonly string[], root: Node) => {
     tenant: required(tenantShape(scope.tenant), `Write tenant: ${scope.tenant}.`),
     now: required(instant, 'Write the moment at which the tests run: now: 2026-11-23T10:00:00Z'),
     callers: optional<ReadonlyMap<string, CallerKeys>>(callerShape(scope.policy, names.callers), new Map(), 'Callers by name.'),
-    requests: optional<ReadonlyMap<string, TestRequest>>(named(request, nameProblem('test request')), new Map(), 'Requests by name.'),
+    requests: optional<ReadonlyMap<string, TestRequest>>(named(requestShape, nameProblem('test request')), new Map(), 'Requests by name.'),
     grid: optional(gridShape(lines, names), [], 'One expectation a cell.'),
     cases: optional<readonly Case[]>(list(caseShape(scope, names)), [], 'Single expectations.'),
     never: optional<readonly Never[]>(list(neverShape(scope.policy)), [], 'What no request may ever be allowed.'),
@@ -128,7 +127,7 @@ const callWithHeader = record({
   ),
 })
 
-const request: Shape<TestRequest> = {
+export const requestShape: Shape<TestRequest> = {
   schema: { anyOf: [call.schema, callWithHeader.schema] },
   read(node, at) {
     if (node.kind !== 'map') {

@@ -101,12 +101,18 @@ export const header = (name: string): AxisKind<readonly string[]> => ({
   others: named => [[unused(named.flat())]],
 })
 
+/** Raw pairs of a parameter: each value, none that can be decoded, and each where only a server that separates by `;` finds it. */
+export const pairsOf = (name: string, values: readonly string[]): readonly string[] => {
+  const parameter = encodeURIComponent(name.toWellFormed())
+  // No request can spell half a surrogate pair.
+  const raw = [...values.filter(value => value.isWellFormed()).map(encodeURIComponent), '', '%FF']
+  return [...raw.map(value => `${parameter}=${value}`), ...raw.map(value => `;${parameter}=${value}`)]
+}
+
 export const query = (name: string): AxisKind<readonly string[]> => ({
-  write: (draft, values) => {
-    for (const value of values) draft.query.push(`${encodeURIComponent(name.toWellFormed())}=${value}`)
-  },
+  write: (draft, pairs) => void draft.query.push(...pairs),
   say: () => null,
-  others: named => [[unused(named.flat())]],
+  others: named => pairsOf(name, [unused(named.flat().map(pair => pair.slice(pair.indexOf('=') + 1)))]).map(pair => [pair]),
 })
 
 /** A name that cannot be decoded. */

@@ -2,6 +2,7 @@ import type { Facts, ZoneClocks } from '../../model/decision.ts'
 import type { Method, Origin } from '../../model/exchange.ts'
 import type { Recognise } from '../language/recognise-shape.ts'
 import { put } from '../tests/caller.ts'
+import { requestFacts } from '../tests/run.ts'
 import type { Draft } from './axis.ts'
 
 /** What every request of an analysis has: it is recognised as the tenant's own. */
@@ -57,39 +58,16 @@ export const factsOf = (draft: Draft, base: Base, method: Method, path: string, 
   for (const [name, value] of Object.entries(base.claims)) claims[name] = Array.isArray(value) ? [...value] : value
   for (const [place, value] of draft.claims) put(claims, JSON.parse(place) as string[], value ?? null)
   if (draft.age !== null) claims['auth_time'] = (draft.now - draft.age) / 1000
-  const { issuer, subject, scopes, agents } = draft
-  return {
-    origin: {
-      ...originOf(method, path, draft.query.length === 0 ? null : draft.query.join('&')),
-      host: base.host,
-      clientIp: draft.address,
-      headers: draft.headers.flat(),
-    },
-    identity: { issuer, subject, audiences: base.audiences, scopes, agents, claims, expiresAt: Number.MAX_SAFE_INTEGER },
-    now: draft.now,
-    zones,
-  }
+  const { issuer, subject, scopes, agents, address, now } = draft
+  const identity = { issuer, subject, audiences: base.audiences, scopes, agents, claims, expiresAt: Number.MAX_SAFE_INTEGER }
+  const target = { path, query: draft.query.length === 0 ? null : draft.query.join('&') }
+  return requestFacts({ method, target, headers: draft.headers.flat(), host: base.host, clientIp: address }, identity, now, zones)
 }
 
-export const originOf = (method: Method, path: string, query: string | null): Origin => ({
-  id: 'class',
-  method,
-  target: { path, query },
-  headers: [],
-  host: '',
-  clientIp: null,
-  scheme: 'https',
-  proof: 'shared-secret',
-  gatewayRequestId: null,
-  route: null,
-  authorization: null,
-  userAgent: '',
-})
+const nobody = { issuer: '', subject: '', audiences: [], scopes: [], agents: [], claims: {}, expiresAt: 0 }
 
 /** Facts with nothing in them but one thing that a condition reads. */
-export const bareFacts = (zones: ZoneClocks, origin: Partial<Origin>, now = 0): Facts => ({
-  origin: { ...originOf('GET', '/', null), ...origin },
-  identity: { issuer: '', subject: '', audiences: [], scopes: [], agents: [], claims: {}, expiresAt: 0 },
-  now,
-  zones,
-})
+export const bareFacts = (zones: ZoneClocks, origin: Partial<Origin>, now = 0): Facts => {
+  const nothing = { method: 'GET', target: { path: '/', query: null }, headers: [], host: '', clientIp: null } as const
+  return requestFacts({ ...nothing, ...origin }, nobody, now, zones)
+}

@@ -4,7 +4,8 @@ import type { Recognise } from '../language/recognise-shape.ts'
 import type { Tri } from '../language/tri.ts'
 import { buildCaller, resolveCaller, type TestRequest } from '../tests/caller.ts'
 import type { TestFile } from '../tests/file.ts'
-import { type Base, draftOf, factsOf, originOf } from './class-facts.ts'
+import { requestFacts } from '../tests/run.ts'
+import { type Base, draftOf, factsOf } from './class-facts.ts'
 import { type Choice, unchosen } from './formula.ts'
 import type { Route, RouteGroup } from './routes.ts'
 import type { Space } from './space.ts'
@@ -101,13 +102,17 @@ export const written = (
   against: Against,
 ): { readonly facts: Facts; readonly example: Example } => {
   const { identity, host, clientIp } = buildCaller(name, resolveCaller(name, test.callers), { ...against, now: test.now })
-  const { method, target, headers } = request
-  const origin = { ...originOf(method, target.path, target.query), headers, host, clientIp }
-  const facts = { origin, identity, now: test.now, zones: against.zones }
-  const lines = headers.flatMap((field, i) => (i % 2 === 0 ? [`header ${field}: ${headers[i + 1]}`] : []))
+  const facts = requestFacts({ ...request, host, clientIp }, identity, test.now, against.zones)
+  const lines = request.headers.flatMap((field, i) => (i % 2 === 0 ? [`header ${field}: ${request.headers[i + 1]}`] : []))
   return {
     facts,
-    example: { method, target: targetOf(facts), caller: name, words: [clientIp ?? 'address unknown', ...lines], assumed: [] },
+    example: {
+      method: request.method,
+      target: targetOf(facts),
+      caller: name,
+      words: [clientIp ?? 'address unknown', ...lines],
+      assumed: [],
+    },
   }
 }
 

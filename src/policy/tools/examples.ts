@@ -1,11 +1,10 @@
 import type { Facts } from '../../model/decision.ts'
-import { policyEngine } from '../decide.ts'
 import type { TestFile } from '../tests/file.ts'
 import { type Against, callersIn, type Example, madeBy, type Sample, sampleOf, written } from './example.ts'
 import type { RouteGroup } from './routes.ts'
 import type { Space } from './space.ts'
 import type { Comparing, Transition, Verdict } from './transitions.ts'
-import { type Outcome, outcomeOf, type WorldSource } from './world.ts'
+import { engineOf, type Outcome, outcomeOf, type WorldSource } from './world.ts'
 
 interface Sides {
   readonly a: WorldSource
@@ -63,8 +62,7 @@ const fromTests = (
 }
 
 const enforcedBy = ({ platform, policy, recognise }: WorldSource): ((facts: Facts) => Outcome) => {
-  const state = { tenant: policy?.tenant ?? '', state: 'enforced', digestEnforced: '', digestOnDisk: '' } as const
-  const engine = policyEngine(platform, policy === null ? [] : [{ policy, recognise, state }])
+  const engine = engineOf(platform, policy, recognise)
   return facts => outcomeOf(engine.decide(facts))
 }
 

@@ -100,7 +100,7 @@ const nothing: When = { ipIn: null, ipNotIn: null, header: new Map(), query: new
 
 /** Each condition apart, judged by the engine's own test of it. */
 const whenForms = (when: When, side: Side, { space, zones }: Making): Formula[] => {
-  const test = (part: Partial<When>): Test => compileWhen({ ...nothing, ...part }, side)[0]?.test ?? (() => unsure)
+  const test = (part: Partial<When>): Test => compileWhen({ ...nothing, ...part }, side, [], new Map())[0]?.test ?? (() => unsure)
   const forms: Formula[] = []
   for (const [name, ranges] of [
     ['ipIn', when.ipIn],
@@ -165,17 +165,15 @@ const bitOf = (key: AddressKey, bit: number): number => (key.charCodeAt(bit >> 4
  */
 const queryForm = (name: string, wanted: Expectation, side: Side, judge: Test, space: Space, zones: ZoneClocks): Formula => {
   const key = JSON.stringify([side, spelledExpectation(wanted)])
-  const parameter = encodeURIComponent(name.toWellFormed())
-  const form = space.query(name, key, `with query ${name} ${labelOf(wanted)}`, valuesOf(wanted).map(encodeURIComponent), raw =>
-    judge(new Look(bareFacts(zones, { target: { path: '/', query: raw.map(value => `${parameter}=${value}`).join('&') } }))),
+  const form = space.query(name, key, `with query ${name} ${labelOf(wanted)}`, valuesOf(wanted), pairs =>
+    judge(new Look(bareFacts(zones, { target: { path: '/', query: pairs.join('&') } }))),
   )
   const mustFit = wanted.kind === 'absent' || (side === 'grant' && wanted.kind !== 'present')
   return mustFit ? all(form, space.brokenQuery(unsure, yes)) : any(form, space.brokenQuery(unsure, no))
 }
 
 const valuesOf = (wanted: Expectation): readonly string[] => {
-  // No request can spell half a surrogate pair.
-  if (wanted.kind === 'one-of') return wanted.values.filter(value => value.isWellFormed())
+  if (wanted.kind === 'one-of') return wanted.values
   if (wanted.kind !== 'range') return []
   return [wanted.min - 1, wanted.min, wanted.max, wanted.max + 1].filter(Number.isFinite).map(String)
 }

@@ -1,8 +1,6 @@
 import type { Facts, ZoneClocks } from '../../model/decision.ts'
 import type { Finding } from '../../model/finding.ts'
-import { policyEngine } from '../decide.ts'
-import { type CompiledPolicy, compilePolicy, firstDeny } from '../engine/compile.ts'
-import { Look } from '../engine/conditions.ts'
+import { type CompiledPolicy, compilePolicy } from '../engine/compile.ts'
 import type { PolicyDocument } from '../language/read.ts'
 import type { Rule } from '../language/rule.ts'
 import { zoneClocks } from '../language/zone-clock.ts'
@@ -17,7 +15,7 @@ import { all, type Choice, type Dimension, type Formula, onlyNo, openDimension, 
 import { type RouteGroup, routesOf } from './routes.ts'
 import { Space } from './space.ts'
 import { type Subject, subjectsOf } from './subject.ts'
-import { outcomeOf, type World, type WorldSource, worldOf } from './world.ts'
+import { engineOf, nobody, outcomeOf, type World, type WorldSource, worldOf } from './world.ts'
 
 interface Allowed {
   readonly by: string
@@ -69,19 +67,17 @@ class Proof {
     this.#tests = tests
     this.#world = worldOf(source)
     this.#base = commonBase([recognise])
-    const state = { tenant: policy.tenant, state: 'enforced', digestEnforced: policy.digest, digestOnDisk: policy.digest } as const
-    const engine = policyEngine(platform, [{ policy, recognise, state }])
+    const engine = engineOf(platform, policy, recognise)
     this.#enforced = facts => outcomeOf(engine.decide(facts))
   }
 
   judge(line: Never): Verdict {
     const rule = asDeny(line)
     const document: PolicyDocument = { ...this.#source.policy.document, rules: [rule] }
-    const denies = compilePolicy('never', '', document).denies
-    const isMeant = (facts: Facts): boolean => firstDeny(denies, new Look(facts), false) !== null
+    const isMeant = this.#means(document)
     const named = this.#named(isMeant)
     if (named !== null) return { allowed: named }
-    const [subject] = subjectsOf(document, nothingAbove).filter(one => one.rule === rule)
+    const [subject] = subjectsOf(document, nobody).filter(one => one.rule === rule)
     if (subject === undefined || this.#base === null) return { unproven: 'the line cannot be read as a rule.' }
     const { groups, tooMany } = routesOf([this.#world], () => false, [line.line])
     if (tooMany.length > 0)
@@ -93,6 +89,16 @@ class Proof {
       if ('unproven' in found) verdict = found
     }
     return verdict
+  }
+
+  /** Whether the line, as the only rule that there is, refuses a request. */
+  #means(document: PolicyDocument): (facts: Facts) => boolean {
+    const policy = compilePolicy(this.#source.policy.tenant, '', document)
+    const engine = engineOf(compilePolicy('_platform', '', nobody), policy, this.#source.recognise)
+    return facts => {
+      const decision = engine.decide(facts)
+      return decision.effect === 'deny' && decision.reason === ruleName
+    }
   }
 
   /** A request that the test files write down: the clearest example there is, and one whose checks are no assumption. */
@@ -123,15 +129,13 @@ class Proof {
   }
 }
 
-const nothingAbove: PolicyDocument = {
-  ...{ owners: [], claims: new Map(), who: new Map(), rules: [], sharedRoles: [] },
-  always: { hide: [], limits: [] },
-}
+/** Not a name that a rule of a file can have. */
+const ruleName = '(never)'
 
 /** Matches what is meant, exceptions read as a privilege is: neither doubt nor an unknown address is one. */
 const asDeny = ({ who, line, unless, text, spot }: Never): Rule => ({
-  ...{ effect: 'deny', name: 'never', why: text, mode: 'enforce', who: [who], except: [], to: [line], from: null, until: null },
-  ...{ login: null, role: null, own: nothingAbove.always, spot },
+  ...{ effect: 'deny', name: ruleName, why: text, mode: 'enforce', who: [who], except: [], to: [line], from: null, until: null },
+  ...{ login: null, role: null, own: nobody.always, spot },
   when: unless && {
     ...{ header: new Map(), query: new Map(), time: null, check: null },
     ipIn: unless.key === 'ip-not-in' ? unless.ranges : null,

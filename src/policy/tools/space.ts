@@ -190,10 +190,10 @@ export class Space {
     return axis.test(key, label, outcome)
   }
 
-  /** Values are raw, as they stand behind `=`. */
+  /** Values are decoded; what is judged are raw pairs. */
   query(name: string, key: string, label: string, values: readonly string[], outcome: (raw: readonly string[]) => Tri): Formula {
     const axis = this.#axis(`query ${name}`, index => new Occurrences<string>(index, kinds.query(name)))
-    axis.add([...values, '', '%FF'].map(value => [value]))
+    axis.add(kinds.pairsOf(name, values).map(pair => [pair]))
     return axis.test(key, label, outcome)
   }
 

@@ -36,7 +36,10 @@ export interface World {
   decide(facts: Facts, assumed: Assumed): Outcome
 }
 
-const nobody: PolicyDocument = { owners: [], claims: new Map(), who: new Map(), rules: [], always: noObligations, sharedRoles: [] }
+/** A policy that says nothing. */
+export const nobody: PolicyDocument = {
+  ...{ owners: [], observeUntil: null, claims: new Map(), who: new Map(), rules: [], always: noObligations, sharedRoles: [] },
+}
 
 export const worldOf = ({ platform, policy, recognise }: WorldSource): World => {
   const subjects = subjectsOf(policy?.document ?? null, platform.document)
@@ -49,8 +52,7 @@ export const worldOf = ({ platform, policy, recognise }: WorldSource): World => 
   const tenant = policy?.tenant ?? 'nobody'
   const top = assume(compilePolicy(platform.tenant, platform.digest, withoutChecks(platform.document)), true)
   const own = assume(compilePolicy(tenant, policy?.digest ?? '', withoutChecks(policy?.document ?? nobody)), false)
-  const state = { tenant, state: 'enforced', digestEnforced: own.digest, digestOnDisk: own.digest } as const
-  const engine: PolicyEngine = policyEngine(top, [{ policy: own, recognise, state }])
+  const engine = engineOf(top, own, recognise)
   const sets = [
     [top.denies, ofEffect(subjects, 'deny', true)],
     [own.denies, ofEffect(subjects, 'deny', false)],
@@ -66,6 +68,13 @@ export const worldOf = ({ platform, policy, recognise }: WorldSource): World => 
       return outcomeOf(engine.decide(facts))
     },
   }
+}
+
+/** The proxy's engine with this one tenant; tests and proofs say what is enforced, so observe mode is left aside. */
+export const engineOf = (platform: CompiledPolicy, policy: CompiledPolicy | null, recognise: Recognise): PolicyEngine => {
+  if (policy === null) return policyEngine(platform, [])
+  const { tenant, digest } = policy
+  return policyEngine(platform, [{ policy, recognise, state: { tenant, state: 'enforced', digestEnforced: digest, digestOnDisk: digest } }])
 }
 
 const ofEffect = (subjects: readonly Subject[], effect: Subject['rule']['effect'], above: boolean): readonly Subject[] =>
@@ -85,7 +94,8 @@ const assuming = (set: RuleSet, subjects: readonly Subject[], oracle: { readonly
   rules: set.rules.map((rule, number) => {
     const subject = subjects[number]
     if (!subject?.check) return rule
-    return { ...rule, conditions: [...rule.conditions, { label: 'when.check', test: () => oracle.assumed.get(subject) ?? unsure }] }
+    const test = (): Tri => oracle.assumed.get(subject) ?? unsure
+    return { ...rule, conditions: [...rule.conditions, { label: 'when.check', test }], others: [...rule.others, test] }
   }),
 })
 

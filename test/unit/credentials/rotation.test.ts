@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { openCassandraProvider } from '../../../src/credentials/cassandra.ts'
 import type { CredentialEvent } from '../../../src/credentials/events.ts'
 import type { Credential, CredentialProvider } from '../../../src/model/credential.ts'
+import { SecretBytes } from '../../../src/model/secret.ts'
 import { FakeCluster, type FakeSession, fakeHash, type Mishap } from '../../support/fake-cassandra.ts'
 import { ManualClock, settled } from '../../support/manual-clock.ts'
 
@@ -22,6 +23,7 @@ const start = async (
   cluster: FakeCluster,
   roles: readonly string[] = [role],
   mishap: (cql: string) => Mishap = () => null,
+  keys: readonly Buffer[] = [],
 ): Promise<Process> => {
   const session = cluster.session()
   session.mishap = mishap
@@ -29,6 +31,7 @@ const start = async (
   const provider = openCassandraProvider({
     settings,
     group: 'orders',
+    keys: keys.map(key => new SecretBytes(key)),
     connect: async () => session,
     observe: event => events.push(event),
     clock: cluster.clock,
@@ -209,6 +212,7 @@ describe('an outage', () => {
     const provider = openCassandraProvider({
       settings,
       group: 'orders',
+      keys: [],
       connect: async () => (up ? session : Promise.reject(new Error('nobody there'))),
       observe: () => undefined,
       clock,
@@ -261,7 +265,8 @@ describe('a second process', () => {
     'INSERT INTO postern.generations',
     'ALTER',
     'DELETE FROM system_views',
-    'UPDATE postern.generations',
+    'UPDATE postern.generations SET owner',
+    'UPDATE postern.generations SET state',
   ]
   for (const arrow of arrows)
     for (const when of ['before', 'after'] as const)
@@ -282,7 +287,7 @@ describe('a second process', () => {
         await clock.advance(20_000)
         const next = second.current()
         // Only once slot b is written down as the one in use may slot a be the next.
-        const [used, idle] = arrow === 'UPDATE postern.generations' && when === 'after' ? [slotB, slotA] : [slotA, slotB]
+        const [used, idle] = arrow === 'UPDATE postern.generations SET state' && when === 'after' ? [slotB, slotA] : [slotA, slotB]
         expect(next.username).toBe(idle)
         expect(next.generation).toBeGreaterThan(handedOut.generation)
         expect(next.generation % 2).toBe(idle === slotA ? 1 : 0)
@@ -416,5 +421,132 @@ describe('closing', () => {
     // What was not handed out before is not handed out any more.
     expect(process.provider.current(role)).toMatchObject({ detail: 'Postern is stopping' })
     expect(kinds(process, 'rotated')).toEqual([])
+  })
+})
+
+describe('sidecars that share a key', () => {
+  const key = randomBytes(32)
+  const shared = (cluster: FakeCluster, mishap?: (cql: string) => Mishap, keys = [key]) => start(cluster, [role], mishap, keys)
+
+  it('hand out the same generation, which one of them makes, also when it changes', async () => {
+    const { clock, cluster } = world()
+    const sidecars = [await shared(cluster), await shared(cluster), await shared(cluster)]
+    const same = () =>
+      new Set(sidecars.map(({ current }) => `${current().generation} ${current().username} ${current().password.open()}`)).size
+    expect(same()).toBe(1)
+    expect(cluster.alters).toHaveLength(1)
+    await clock.advance(settings.rotateEvery + 5_000)
+    expect(same()).toBe(1)
+    expect(sidecars[2]?.current().generation).toBe(2)
+    expect(sidecars.flatMap(sidecar => kinds(sidecar, 'rotated'))).toHaveLength(2)
+    for (let i = 0; i < 20; i++) {
+      await clock.advance(settings.rotateEvery)
+      for (const { current } of sidecars) expect(await cluster.accepts(current().username, current().password)).toBe(true)
+    }
+  })
+
+  it('leave nothing readable in the cluster', async () => {
+    const { cluster } = world()
+    const { current } = await shared(cluster)
+    const row = JSON.stringify([...(cluster.generations.get(role)?.values() ?? [])])
+    expect(row).not.toContain(current().password.open())
+    expect(row).toMatch(/"secret":"v1\./)
+  })
+
+  it('hand out at a start what is current, without a new password', async () => {
+    const { clock, cluster } = world()
+    const first = await shared(cluster)
+    const before = first.current()
+    await first.provider.close()
+    await clock.advance(minute)
+    const second = await shared(cluster)
+    expect(second.current()).toMatchObject({ generation: 1, username: before.username })
+    expect(second.current().password.open()).toBe(before.password.open())
+    expect(cluster.alters.filter(({ login }) => login === slotA)).toHaveLength(1)
+    await clock.advance(settings.rotateEvery)
+    expect(second.current().generation).toBe(2)
+  })
+
+  for (const arrow of [
+    'INSERT INTO postern.generations',
+    'UPDATE postern.generations SET owner',
+    'ALTER',
+    'UPDATE postern.generations SET state',
+  ])
+    it(`finish with the same secret what died after ${arrow}`, async () => {
+      const { clock, cluster } = world()
+      const first = await shared(cluster)
+      const handedOut = first.current()
+      await clock.advance(settings.rotateEvery - 2 * minute)
+      const before = cluster.alters.length
+      first.session.mishap = (cql: string): Mishap => {
+        if (!cql.startsWith(arrow) && !first.session.dead) return null
+        first.session.dead = true
+        return 'is lost'
+      }
+      await clock.advance(2 * minute)
+      const second = await shared(cluster)
+      await clock.advance(20_000)
+      expect(second.current()).toMatchObject({ generation: 2, username: slotB })
+      expect(await cluster.accepts(slotB, second.current().password)).toBe(true)
+      expect(await cluster.accepts(slotA, handedOut.password)).toBe(true)
+      expect(
+        new Set(
+          cluster.alters
+            .slice(before)
+            .filter(({ login }) => login === slotB)
+            .map(({ hash }) => hash),
+        ).size,
+      ).toBe(1)
+    })
+
+  it('serve on while the cluster is out of reach, and take over where the holder is gone', async () => {
+    const { clock, cluster } = world()
+    const first = await shared(cluster)
+    const second = await shared(cluster)
+    second.session.dead = true
+    await clock.advance(settings.overlap)
+    expect(second.current().generation).toBe(1)
+    expect(second.provider.status()).toMatchObject([{ state: 'current', detail: expect.stringMatching(/failures since/) }])
+    second.session.dead = false
+    first.session.dead = true
+    await clock.advance(settings.rotateEvery)
+    expect(second.current().generation).toBe(2)
+    expect(kinds(second, 'rotated')).toHaveLength(1)
+  })
+
+  it('never go back to a row that was replaced, and believe no row that was moved', async () => {
+    const { clock, cluster } = world()
+    const first = await shared(cluster)
+    const second = await shared(cluster)
+    await clock.advance(settings.rotateEvery + 5_000)
+    const rows = cluster.generations.get(role)
+    const now = second.current()
+    rows?.delete(now.generation)
+    await clock.advance(10_000)
+    expect(second.current().password.open()).toBe(now.password.open())
+    // The row of generation 1 under a higher number: another place, so its secret does not open.
+    rows?.set(99, { ...(rows.get(1) as NonNullable<ReturnType<typeof rows.get>>), state: 'current' })
+    await clock.advance(10_000)
+    expect(second.provider.current(role)).toMatchObject({
+      unavailable: 'credential-unavailable',
+      detail: expect.stringMatching(/sealed by a key/),
+    })
+    expect(first.current().generation).toBe(now.generation)
+  })
+
+  it('change their key without a moment in which one cannot read', async () => {
+    const { clock, cluster } = world()
+    const next = randomBytes(32)
+    const first = await shared(cluster)
+    const second = await shared(cluster, undefined, [key, next])
+    await first.provider.close()
+    await clock.advance(4_000)
+    const third = await shared(cluster, undefined, [next, key])
+    expect(third.current().generation).toBe(second.current().generation)
+    await second.provider.close()
+    await clock.advance(settings.rotateEvery)
+    const fourth = await shared(cluster, undefined, [next])
+    expect(fourth.current().password.open()).toBe(third.current().password.open())
   })
 })

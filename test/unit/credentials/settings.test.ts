@@ -18,6 +18,8 @@ describe('credentials:', () => {
       'hard-ttl': 86_400_000,
       'after-hard-ttl': 'refuse',
       'credentials-file': null,
+      endpoint: null,
+      files: null,
     })
   })
 
@@ -30,6 +32,8 @@ describe('credentials:', () => {
     ['{ provider: cassandra, credentials-file: c.json }', /belongs to provider file/],
     ['provider: file', /needs credentials-file/],
     ['{ provider: file, credentials-file: c.json, overlap: 1m }', /no meaning for provider file/],
+    ['{ provider: cassandra, endpoint: { listen: "0.0.0.0:9", bearers: [{ token-file: t, roles: [a] }] } }', /reached from other machines/],
+    ['{ provider: cassandra, files: { dir: d, roles: [Acme] } }', /is not a role name/],
     ['{ provider: cassandra, rotate: 5m }', /not a key here/],
   ])('%s is refused with a position', (text, message) => {
     const { value, findings } = read(text)

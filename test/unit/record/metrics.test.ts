@@ -7,10 +7,15 @@ const clock = new ManualClock()
 const none: MetricSources = {
   audit: () => null,
   policies: () => [],
+  observing: () => [],
+  lastGoodLoad: () => null,
   credentials: () => [],
   keys: () => [],
   tokenCache: () => null,
+  proofs: () => 0,
   inFlight: () => 0,
+  rateBuckets: () => 0,
+  hideBytes: () => 0,
   directTraffic: () => false,
 }
 const create = (sources: Partial<MetricSources> = {}, runtime = false) =>
@@ -18,6 +23,27 @@ const create = (sources: Partial<MetricSources> = {}, runtime = false) =>
 const lines = async (metrics: ReturnType<typeof create>): Promise<string[]> => (await metrics.render()).body.split('\n')
 
 describe('metrics', () => {
+  it('show which tenants are not as on disk, even among more than are listed one by one, and the age of the last good load', async () => {
+    const state = (tenant: string, digestOnDisk: string) =>
+      ({ tenant, state: digestOnDisk === 'a' ? 'enforced' : 'rolled-back', digestEnforced: 'a', digestOnDisk }) as const
+    const policies = [...Array.from({ length: 300 }, (_, i) => state(`t${i}`, 'a')), state('last', 'b')]
+    const found = await lines(
+      create({ policies: () => policies, observing: () => [{ tenant: 't1', until: 0 }], lastGoodLoad: () => clock.now() - 1500 }),
+    )
+    expect(found).toEqual(
+      expect.arrayContaining([
+        'postern_policy_info{tenant="last",state="rolled-back",digest="a"} 1',
+        'postern_policy_tenants{state="enforced"} 300',
+        'postern_policy_tenants{state="rolled-back"} 1',
+        'postern_policy_tenants{state="stale"} 0',
+        'postern_policy_digest_differs 1',
+        'postern_policy_observing{tenant="t1"} 1',
+        'postern_policy_last_good_load_age_seconds 1.5',
+      ]),
+    )
+    expect(found.filter(line => line.startsWith('postern_policy_info{'))).toHaveLength(256)
+  })
+
   it('count exchanges in cumulative buckets that end above the 29 s of the gateway', async () => {
     const metrics = create()
     for (const ms of [1, 5, 6, 400, 28_999, 40_000]) metrics.exchange('orders', 'GET', 200, ms)
@@ -44,6 +70,7 @@ describe('metrics', () => {
     metrics.rotation('orders_read', 'done')
     metrics.reload('policy', 'refused')
     metrics.shed('in-flight')
+    metrics.limited('acme', 'caller')
     expect(await lines(metrics)).toEqual(
       expect.arrayContaining([
         'postern_decisions_total{tenant="acme",effect="allow",rule="read",mode="enforce"} 2',
@@ -56,6 +83,7 @@ describe('metrics', () => {
         'postern_credential_rotations_total{role="orders_read",result="done"} 1',
         'postern_reloads_total{kind="policy",result="refused"} 1',
         'postern_limits_shed_total{reason="in-flight"} 1',
+        'postern_limits_refused_total{tenant="acme",per="caller"} 1',
       ]),
     )
   })
@@ -73,6 +101,8 @@ describe('metrics', () => {
       ],
       tokenCache: () => ({ entries: 7, bytes: 900 }),
       inFlight: () => 3,
+      rateBuckets: () => 11,
+      hideBytes: () => 4096,
       directTraffic: () => true,
     })
     expect(await lines(metrics)).toEqual(
@@ -84,6 +114,8 @@ describe('metrics', () => {
         'postern_jwks_age_seconds{issuer="i"} 3',
         'postern_token_cache_entries 7',
         'postern_limits_in_flight 3',
+        'postern_limits_buckets 11',
+        'postern_limits_hide_bytes 4096',
         'postern_unproved_direct_traffic 1',
         'postern_audit_records_total{kind="process-start"} 1',
         'postern_audit_ready 1',

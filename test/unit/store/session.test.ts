@@ -94,7 +94,7 @@ describe('cassandra:', () => {
     [`contact-points: ["10.0.0.5:1", "10.0.0.6:2"]\n${files}`, /different ports/],
     [`contact-points: []\n${files}`, /empty list/],
     [`contact-points: ["a b"]\n${files}`, /not a contact point/],
-    [`contact-points: [a]\n${files}key-files: [k]\n`, /does not build it yet/],
+    [`contact-points: [a]\n${files}key-files: [k, l, m]\n`, /at most 2|2 entries/],
     [`contact-points: [a]\n${files}tls: { ca-file: c, verify: false }\n`, /not a key here/],
     [`contact-points: [a]\n${files}tls: {}\n`, /ca-file is missing/],
   ])('refuses %j', (text, message) => expect(read(text).findings).toMatch(message))

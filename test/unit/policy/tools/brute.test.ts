@@ -41,6 +41,7 @@ const features: Readonly<Record<string, Feature>> = {
     when: c => ({ query: { q: c.pick<string | string[]>(['present', 'absent', 'csv', ['csv', '5'], '1..5', '4..']) } }),
     requests: ['', 'q=', 'q=csv', 'q=5', 'q=3', 'q=0', 'q=9', 'q=x', 'q=%ff', '%zz=1', 'q=csv&%zz', 'q=5&%zz=1']
       .concat('q=csv&q=5 q=csv&q=9 q=5&q=9 q=5&q=3 q=csv&q=%ff q=5&q=%ff q=3&q=%ff q=9&q=%ff q=csv&q=5&q=9'.split(' '))
+      .concat(';q= ;q=csv ;q=5 ;q=3 ;q=0 ;q=9 ;q=x ;q=%ff ;q=csv&;q=5 ;q=csv&;q=9 ;q=5&;q=9 ;q=5&;q=3 ;q=csv&;q=%ff ;q=5&;q=%ff'.split(' '))
       .map(query => ({ call: query })),
   },
   header: {

@@ -2,7 +2,6 @@ import { describe, expect, it } from 'vitest'
 import { type Change, diffPolicies } from '../../../../src/policy/tools/diff.ts'
 import { diffText } from '../../../../src/policy/tools/diff-text.ts'
 import { allow, composed, deny, file, handing, platformFile, tenantFile } from '../fixtures.ts'
-import { checked } from './checked.ts'
 
 const who = { staff: { groups: 'staff' }, sales: { claims: { dept: 'sales' } }, helper: { agent: 'helper', for: 'staff' } }
 const claims = { groups: 'list<string>', dept: 'string?' }
@@ -119,18 +118,25 @@ describe('diff', () => {
   })
 
   it('what depends on a check names it, and its example says what it assumes', () => {
-    const composition = composed([platformFile(), of([allow('read', { to: 'GET /v1/{account}' })])])
-    const strict = checked(composition, 'acme', { read: 'path.account in claims.accounts' })
-    expect(diffText(diffPolicies(strict, composition), 'text')).toBe(
-      'acme\n  GAINS: anyone may GET /v1/* unless `path.account in claims.accounts`, e.g. any caller (assuming `path.account in claims.accounts` false) (deny by default -> allow by read)\n',
-    )
-    expect(diffPolicies(strict, checked(composition, 'acme', { read: 'path.account in claims.accounts' }))).toEqual([])
-    const other = checked(composition, 'acme', { read: 'path.account == "a"' })
-    expect(
-      diffPolicies(strict, other).flatMap(diff => diff.changes.map(change => `${change.kind} ${change.conditions.join(', ')}`)),
-    ).toEqual([
-      'GAINS unless `path.account in claims.accounts`, if `path.account == "a"`',
-      'LOSES if `path.account in claims.accounts`, unless `path.account == "a"`',
+    const read = (check: string | null) => allow('read', { to: 'GET /v1/{account}', ...(check === null ? {} : { when: { check } }) })
+    const [any, own, one] = [read(null), read('path.account in claims.groups'), read('path.account == "a"')]
+    expect(lines([own], [any])).toEqual([
+      'GAINS: anyone may GET /v1/* unless `path.account in claims.groups`, e.g. any caller (assuming `path.account in claims.groups` false) (deny by default -> allow by read)',
+    ])
+    expect(both([own], [own])).toEqual([])
+    expect(both([own], [one]).flatMap(diff => diff.changes.map(change => `${change.kind} ${change.conditions.join(', ')}`))).toEqual([
+      'GAINS unless `path.account in claims.groups`, if `path.account == "a"`',
+      'LOSES if `path.account in claims.groups`, unless `path.account == "a"`',
+    ])
+  })
+
+  it('what depends on a check is shown by a request of the test file, where one passes it', () => {
+    const test = { callers: { anna: { groups: ['eu-7'], ip: '10.1.2.3' } }, requests: { one: 'GET /v1/us-1', two: 'GET /v1/eu-7' } }
+    const tests = file('acme.policy-test.yaml', { postern: 'policy-test/v1', tenant: 'acme', now: '2026-11-23T10:00:00Z', ...test })
+    const read = allow('read', { to: 'GET /v1/{account}', when: { check: 'path.account in claims.groups' } })
+    const found = diffPolicies(composed([platformFile(), of([]), tests]), composed([platformFile(), of([read]), tests]))
+    expect(found.flatMap(diff => diff.changes.map(change => change.example))).toEqual([
+      { method: 'GET', target: '/v1/eu-7', caller: 'anna', words: ['10.1.2.3'], assumed: [] },
     ])
   })
 

@@ -2,7 +2,6 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { proveNever } from '../../../../src/policy/tools/never.ts'
 import { allow, composed, deny, file, load, platformFile, tenantFile } from '../fixtures.ts'
-import { withChecks } from './checked.ts'
 
 const who = {
   staff: { groups: 'staff' },
@@ -13,11 +12,7 @@ const who = {
 const claims = { groups: 'list<string>', dept: 'string' }
 
 /** What is said of one line; requests and callers of the test file are only those given. */
-const judged = (
-  line: string,
-  rules: readonly object[],
-  options: { readonly platform?: object; readonly test?: object; readonly checks?: Record<string, string> } = {},
-) => {
+const judged = (line: string, rules: readonly object[], options: { readonly platform?: object; readonly test?: object } = {}) => {
   const test = file('acme.policy-test.yaml', {
     postern: 'policy-test/v1',
     tenant: 'acme',
@@ -28,8 +23,10 @@ const judged = (
   const { platform, entries } = composed([platformFile(options.platform), tenantFile('acme', { claims, who, rules }), test])
   const entry = entries.get('acme')
   if (!platform.policy || !entry?.enforced?.policy || !entry.enforced.recognise) throw new Error('refused')
-  const policy = withChecks(entry.enforced.policy, options.checks ?? {})
-  const found = proveNever({ platform: platform.policy, policy, recognise: entry.enforced.recognise }, entry.tested.files)
+  const found = proveNever(
+    { platform: platform.policy, policy: entry.enforced.policy, recognise: entry.enforced.recognise },
+    entry.tested.files,
+  )
   return found.map(({ code, message }) => `${code} ${message}`).join('\n')
 }
 
@@ -94,18 +91,24 @@ describe('a line of never', () => {
   })
 
   it('that hangs on a check is not proven, and the check is named', () => {
-    const checks = { read: 'path.account in claims.accounts' }
-    expect(judged('staff GET /v1/{x}', [allow('read', { to: 'GET /v1/{account}' })], { checks })).toMatch(
-      /^P707 not proven: GET \/v1\/x is allowed by read, .*assuming `path\.account in claims\.accounts` true/,
+    const check = (text: string, to = 'GET /v1/{account}') => ({ to, when: { check: text } })
+    const own = check('path.account in claims.groups')
+    expect(judged('staff GET /v1/{x}', [allow('read', own)])).toMatch(
+      /^P707 not proven: GET \/v1\/x is allowed by read, .*assuming `path\.account in claims\.groups` true/,
     )
     // A deny with a check may not match, so it proves nothing; the same check on both never lets through what it refuses.
-    const rules = [deny('stop', { to: 'GET /v1/{account}' }), allow('read', { to: 'GET /v1/{account}' })]
-    expect(judged('staff GET /v1/{x}', rules, { checks: { stop: 'path.account == "a"' } })).toMatch(/^P707 .*false/)
-    expect(judged('staff GET /v1/{x}', rules, { checks: { stop: 'path.account == "a"', read: 'path.account == "a"' } })).toBe('')
-    const elsewhere = [deny('stop', { to: 'GET /{account}/**' }), allow('read', { to: 'GET /v1/{account}' })]
-    expect(judged('staff GET /v1/{x}', elsewhere, { checks: { stop: 'path.account == "a"', read: 'path.account == "a"' } })).toMatch(
-      /^P707/,
-    )
+    const all = allow('read', { to: 'GET /v1/{account}' })
+    expect(judged('staff GET /v1/{x}', [deny('stop', own), all])).toMatch(/^P707 .*false/)
+    expect(judged('staff GET /v1/{x}', [deny('stop', own), allow('read', own)])).toBe('')
+    expect(
+      judged('staff GET /v1/{x}', [deny('stop', check('path.account in claims.groups', 'GET /{account}/**')), allow('read', own)]),
+    ).toMatch(/^P707/)
+  })
+
+  it('that hangs on a check is refuted by a request of the test file that passes it', () => {
+    const test = { callers: { anna: { groups: ['staff', 'eu-7'] } }, requests: { one: 'GET /v1/us-1', two: 'GET /v1/eu-7' } }
+    const read = allow('read', { to: 'GET /v1/{account}', when: { check: 'path.account in claims.groups' } })
+    expect(judged('staff GET /v1/{x}', [read], { test })).toMatch(/^P706 GET \/v1\/eu-7 is allowed by read, e\.g\. for anna/)
   })
 
   it('is proved past many denies that have nothing to do with it', () => {
@@ -133,13 +136,13 @@ describe('a line of never', () => {
   })
 })
 
-describe('the example files of the specification, without checks', () => {
+describe('the example files of the specification', () => {
   const read = (name: string, ...cuts: (readonly [RegExp, string])[]) => {
     const text = readFileSync(new URL(`../../../support/conformance/${name}`, import.meta.url), 'utf8')
     return { name, bytes: Buffer.from(cuts.reduce((out, [cut, by]) => out.replaceAll(cut, by), text)) }
   }
   const judge = (...cuts: (readonly [RegExp, string])[]) => {
-    const policy = read('acme.policy.yaml', [/^ {4}when: \{ check: .*\n/gm, ''], [/^ {6}check: .*\n/gm, ''], ...cuts)
+    const policy = read('acme.policy.yaml', ...cuts)
     const test = read('acme.policy-test.yaml', [/, mutants-killed: 90%/g, ''], [/^cases:\n( {2}.*\n)+/gm, ''])
     const { composition } = load([platformFile(), policy, test])
     const entry = composition?.entries.get('acme')

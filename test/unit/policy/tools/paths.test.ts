@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { candidates, routeIndex } from '../../../../src/policy/engine/route-index.ts'
+import { finish } from '../../../../src/config/steps.ts'
+import { candidates, RouteTree } from '../../../../src/policy/engine/route-index.ts'
 import { parseLine, type RouteLine } from '../../../../src/policy/language/pattern.ts'
 import { covers, type PathPattern, pathAtoms } from '../../../../src/policy/tools/paths.ts'
 
@@ -11,11 +12,16 @@ const line = (text: string): RouteLine => {
 const pattern = (text: string): PathPattern =>
   text.startsWith('!') ? { line: line(text.slice(1)), ignoreSlash: true } : { line: line(text), ignoreSlash: false }
 
+const index = ({ line: { segments, rest }, ignoreSlash }: PathPattern) => {
+  const effect = ignoreSlash ? 'deny' : 'allow'
+  const tree = new RouteTree()
+  tree.add({ effect, to: [{ segments, rest, methods: ['GET'] }], who: [] })
+  return { effect, table: finish(tree.table()) } as const
+}
+
 /** Which patterns cover a path, as the proxy's own index says. */
 const found = (patterns: readonly PathPattern[], path: string): string =>
-  patterns
-    .map((one, i) => (candidates(routeIndex([[{ ...one.line, methods: ['GET'] }]], one.ignoreSlash), 'GET', path).length > 0 ? i : '-'))
-    .join('')
+  patterns.map((one, i) => (candidates(index(one), 'GET', path).length > 0 ? i : '-')).join('')
 
 const everyone = (patterns: readonly PathPattern[]): ReadonlySet<number> => new Set(patterns.keys())
 const shown = (...texts: string[]): string[] => {
