@@ -12,6 +12,7 @@ const commands: Readonly<Record<string, { readonly about: string; load(): Promis
   replay: { about: 'decide recorded requests again by other policies', load: () => import('./replay.ts') },
   learn: { about: 'draft tests from traffic, list what no traffic needs', load: () => import('./learn.ts') },
   mutate: { about: 'find what no test of a policy would notice', load: () => import('./mutate.ts') },
+  diff: { about: 'who gains and who loses between two versions', load: () => import('./diff.ts') },
   audit: { about: 'make a signing key, verify the record', load: () => import('./audit.ts') },
   schema: { about: 'JSON Schemas for editors', load: () => import('./schema.ts') },
   config: { about: 'show the effective configuration', load: () => import('./config.ts') },

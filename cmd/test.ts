@@ -6,6 +6,7 @@ import { runTests } from '../src/policy/tests/run.ts'
 import { benchOf, isWhole } from '../src/policy/tests/tested.ts'
 import { junit, type TenantReport } from '../src/policy/tools/junit.ts'
 import { type Mutation, mutate, tooManySurvive, wantedShare } from '../src/policy/tools/mutate.ts'
+import { proveNever } from '../src/policy/tools/never.ts'
 import { exit, type Io } from './io.ts'
 import { count, loadPolicies, type Policies, plain, printWithSource, selected } from './policies.ts'
 
@@ -14,6 +15,7 @@ postern test [FILE...] [--policies DIR] [--only NAME] [--no-mutants] [--junit FI
 
 Does what check does, then decides every request of the test files with the proxy's own engine. A failure shows what was wanted, what
 came, the rule that decided, and what keeps the nearest allow from matching. Observe mode is left aside: tests say what is enforced.
+Every line of never is proved for all requests there can be, or refuted by one that is allowed.
   FILE...           only tenants whose policy or test file is named
   --policies DIR    the folder (default policies)
   --only NAME       only expectations of this tenant, caller, request or rule; coverage and mutants are not judged
@@ -33,6 +35,9 @@ interface Result {
   readonly rules: number
   /** Null: not asked for. */
   readonly mutants: Pick<Mutation, 'counted' | 'killed'> | null
+  /** Lines of `never`, and those of them that are refuted or not proven. */
+  readonly never: number
+  readonly broken: number
 }
 
 export const run = async (args: string[], io: Io): Promise<number> => {
@@ -76,7 +81,7 @@ export const run = async (args: string[], io: Io): Promise<number> => {
       `${count(results.length, 'tenant')}, ${count(sum(results, 'expectations'), 'expectation')}, ${sum(results, 'failed')} failed, ${count(errors, 'error')}\n`,
     )
   }
-  return errors > 0 ? exit.findings : sum(results, 'expectations') === 0 ? exit.cannotTell : exit.done
+  return errors > 0 ? exit.findings : sum(results, 'expectations') + sum(results, 'never') === 0 ? exit.cannotTell : exit.done
 }
 
 const written = async (file: string, text: string, io: Io): Promise<boolean> => {
@@ -89,12 +94,13 @@ const written = async (file: string, text: string, io: Io): Promise<boolean> => 
   }
 }
 
-const described = ({ tenant, expectations, failed, covered, rules, mutants }: Result): string => {
+const described = ({ tenant, expectations, failed, covered, rules, mutants, never, broken }: Result): string => {
   const killed = mutants === null ? '' : `, ${mutants.killed} of ${count(mutants.counted, 'mutant')} killed`
-  return `${tenant}: ${count(expectations, 'expectation')}, ${failed} failed, ${covered} of ${count(rules, 'rule')} covered${killed}`
+  const proved = never === 0 ? '' : `, ${never - broken} of ${never} never proved`
+  return `${tenant}: ${count(expectations, 'expectation')}, ${failed} failed, ${covered} of ${count(rules, 'rule')} covered${killed}${proved}`
 }
 
-const sum = (results: readonly Result[], key: 'expectations' | 'failed'): number =>
+const sum = (results: readonly Result[], key: 'expectations' | 'failed' | 'never'): number =>
   results.reduce((total, result) => total + result[key], 0)
 
 interface TenantRun {
@@ -123,7 +129,15 @@ const runTenant = (tenant: string, entry: Entry, policies: Policies, { only, mut
     selected: ({ caller, request, by }) => only === undefined || [tenant, caller, request, by].includes(only),
     coverage: whole,
   })
-  if (only !== undefined && ran.expectations === 0) return null
+  const proving = only === undefined || only === tenant ? tests : []
+  const stated = proving.flatMap(({ file: name, never }) => never.map(line => ({ file: name, ...line })))
+  if (only !== undefined && ran.expectations + stated.length === 0) return null
+  const refuted = proveNever(bench, proving)
+  const never = stated.map(({ file: name, text, spot }) => ({
+    file: name,
+    text,
+    finding: refuted.find(one => one.file === name && one.line === spot.line && one.column === spot.column) ?? null,
+  }))
   const share = wantedShare(tests)
   const file = policies.files.find(({ name }) => name === bench.file)
   // What fails already would notice anything.
@@ -140,10 +154,12 @@ const runTenant = (tenant: string, entry: Entry, policies: Policies, { only, mut
       failed,
       covered: covered.size,
       rules: rules.length,
+      never: never.length,
+      broken: refuted.length,
       mutants: mutation && { counted: mutation.counted, killed: mutation.killed },
     },
-    report: { tenant, cases, rules, covered, mutation, judged },
-    findings: [...ran.findings, ...survive],
+    report: { tenant, cases, never, rules, covered, mutation, judged },
+    findings: [...ran.findings, ...refuted, ...survive],
   }
 }
 

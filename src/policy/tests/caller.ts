@@ -193,7 +193,7 @@ type Payload = Record<string, unknown>
 
 const oneOrList = (values: readonly string[] | null): unknown => (values?.length === 1 ? values[0] : values)
 
-const put = (payload: Payload, path: readonly string[], value: unknown): void => {
+export const put = (payload: Payload, path: readonly string[], value: unknown): void => {
   const last = path.at(-1)
   if (last === undefined) return
   let at = payload

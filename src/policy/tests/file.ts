@@ -7,7 +7,6 @@ import {
   type JsonSchema,
   list,
   named,
-  notBuilt,
   oneOrMany,
   optional,
   parsed,
@@ -30,14 +29,16 @@ import type { PolicyFile } from '../load/version.ts'
 import { type CallerKeys, callerShape, checkLikes, type TestRequest } from './caller.ts'
 import { type Case, caseShape, type Expectation, type TestScope } from './case.ts'
 import { gridShape } from './grid.ts'
+import { type Never, neverShape } from './never.ts'
 
 export interface TestFile {
   readonly file: string
+  /** The frozen clock. */
+  readonly now: number
   readonly callers: ReadonlyMap<string, CallerKeys>
   readonly requests: ReadonlyMap<string, TestRequest>
   readonly expectations: readonly Expectation[]
-  /** Its clock; milliseconds since the epoch. */
-  readonly now: number
+  readonly never: readonly Never[]
   /** Per cent of the tenant's rules that must decide an expectation; null: not said. */
   readonly coverage: number | null
   /** Per cent of the mutants that must be killed; null: not asked. */
@@ -56,11 +57,11 @@ export const readTestFile = (file: PolicyFile, scope: TestScope, source = new So
   const { value } = readDocument(source, testShape(scope, lines, root))
   if (root.kind === 'map') checkLikes(entryOf(root, 'callers')?.value, { source, path: 'callers', provenance: new Map() })
   if (value === null || !source.ok) return { test: null, findings: source.findings }
-  const { callers, requests, now, grid, cases } = value
+  const { callers, requests, now, grid, cases, never } = value
   const cells = grid.map(cell => ({ ...cell, overrides: new Map(), at: now, by: null, role: null, hide: null }))
   const expectations = [...cells, ...cases.map(one => ({ ...one, at: one.at ?? now }))]
   const { 'rules-covered': coverage, 'mutants-killed': mutants } = value.require
-  return { test: { file: file.name, callers, requests, expectations, now, coverage, mutants }, findings: source.findings }
+  return { test: { file: file.name, callers, requests, expectations, never, now, coverage, mutants }, findings: source.findings }
 }
 
 const testShape = (scope: TestScope, lines: readonly string[], root: Node) => {
@@ -77,7 +78,7 @@ const testShape = (scope: TestScope, lines: readonly string[], root: Node) => {
     requests: optional<ReadonlyMap<string, TestRequest>>(named(requestShape, nameProblem('test request')), new Map(), 'Requests by name.'),
     grid: optional(gridShape(lines, names), [], 'One expectation a cell.'),
     cases: optional<readonly Case[]>(list(caseShape(scope, names)), [], 'Single expectations.'),
-    never: notBuilt('What no request may ever do.'),
+    never: optional<readonly Never[]>(list(neverShape(scope.policy)), [], 'What no request may ever be allowed.'),
     require: optional(requireShape, allDefaults(requireShape), 'What the tests must reach.'),
   })
 }

@@ -8,6 +8,8 @@ export interface TenantReport {
   readonly tenant: string
   /** In the order of the files. */
   readonly cases: readonly AskedCase[]
+  /** Lines of `never`; `finding` null: proved. */
+  readonly never: readonly { readonly file: string; readonly text: string; readonly finding: Finding | null }[]
   readonly rules: readonly string[]
   readonly covered: ReadonlySet<string>
   /** Null: not run. */
@@ -41,13 +43,21 @@ export const junit = (reports: readonly TenantReport[], findings: readonly Findi
 
 const positionOf = ({ file, line, column, code }: Finding): string => `${code} ${file}${line > 0 ? `:${line}:${column}` : ''}`
 
-const suitesOf = ({ tenant, cases, rules, covered, mutation, judged }: TenantReport): Suite[] => {
+const suitesOf = ({ tenant, cases, never, rules, covered, mutation, judged }: TenantReport): Suite[] => {
   const files = [...new Set(cases.map(one => one.file))]
   return [
     ...files.map(file => ({
       name: file,
       cases: cases.filter(one => one.file === file).map(one => ({ name: nameOf(one), failure: one.finding && formatFinding(one.finding) })),
     })),
+    ...(never.length === 0
+      ? []
+      : [
+          {
+            name: `${tenant}: never`,
+            cases: never.map(({ text, finding }) => ({ name: text, failure: finding && formatFinding(finding) })),
+          },
+        ]),
     {
       name: `${tenant}: rules`,
       cases: rules.map(rule => ({

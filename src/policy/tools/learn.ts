@@ -103,6 +103,7 @@ export class Learner {
       file: `${tenant}.learned.policy-test.yaml`,
       ...names,
       expectations: [],
+      never: [],
       coverage,
       mutants: null,
       now: this.#last,

@@ -220,6 +220,20 @@ describe('postern test', () => {
     expect(out).not.toContain('acme')
   })
 
+  it('a never line is proved for every request, or refuted by one that is allowed', async () => {
+    await edit('globex.policy-test.yaml', 'require:', 'never:\n  - order-desk PUT PATCH DELETE /**\nrequire:')
+    const proved = await run(test, here())
+    expect(proved).toMatchObject({ code: 0, out: expect.stringMatching(/2 of 2 rules covered, .*1 of 1 never proved\n/) })
+    await edit('globex.policy-test.yaml', 'order-desk PUT PATCH DELETE /**', 'auditors GET /v1/invoices/{invoice}')
+    const { code, out } = await run(test, here())
+    expect(code).toBe(1)
+    expect(out).toContain('error P706 GET /v1/invoices/i-9 is allowed by look-up-invoices, e.g. for kpmg, address unknown.')
+    expect(out).toContain(', 0 of 1 never proved\n')
+    // What is asked of one caller is not asked of every request.
+    expect((await run(test, [...here(), '--only', 'gus'])).code).toBe(0)
+    expect((await run(test, [...here(), '--only', 'globex'])).code).toBe(1)
+  })
+
   it('what does not compile is an error, not a test that passes', async () => {
     await edit('globex.policy.yaml', 'rules:', 'rule:')
     expect((await run(test, here())).code).toBe(1)

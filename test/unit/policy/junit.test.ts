@@ -15,14 +15,24 @@ describe('JUnit', () => {
         { what: 'r.when.query.x', spot, counted: false, killer: null, draft: null },
       ],
     }
-    const report = { tenant: 'acme', cases: [], rules: ['r', 's'], covered: new Set(['r']), mutation }
+    const never = [
+      { file: 't', text: 'bots ANY /**', finding: null },
+      { file: 't', text: 'bots GET /a', finding: { file: 't', ...spot, severity: 'error', code: 'P706', message: 'is allowed' } as const },
+    ]
+    const report = { tenant: 'acme', cases: [], never, rules: ['r', 's'], covered: new Set(['r']), mutation }
     const bad = { file: '<a>&"\'\u001b[2J\ud800', ...spot, severity: 'error', code: 'P1', message: 'm\ufffe' } as const
     const text = junit([{ ...report, judged: { rules: true, mutants: true } }], [bad, { ...bad, severity: 'warning' }])
     expect(text).toBe(`<?xml version="1.0" encoding="UTF-8"?>
-<testsuites tests="5" failures="3" errors="0" skipped="0" time="0">
+<testsuites tests="7" failures="4" errors="0" skipped="0" time="0">
   <testsuite name="check" tests="1" failures="1" errors="0" skipped="0" time="0">
     <testcase classname="check" name="P1 &lt;a&gt;&amp;&quot;&apos;\ufffd[2J\ufffd:3:5" time="0">
       <failure message="&lt;a&gt;&amp;&quot;&apos;\ufffd[2J\ufffd:3:5 error P1 m\ufffd"/>
+    </testcase>
+  </testsuite>
+  <testsuite name="acme: never" tests="2" failures="1" errors="0" skipped="0" time="0">
+    <testcase classname="acme: never" name="bots ANY /**" time="0"/>
+    <testcase classname="acme: never" name="bots GET /a" time="0">
+      <failure message="t:3:5 error P706 is allowed"/>
     </testcase>
   </testsuite>
   <testsuite name="acme: rules" tests="2" failures="1" errors="0" skipped="0" time="0">
@@ -39,6 +49,6 @@ describe('JUnit', () => {
   </testsuite>
 </testsuites>
 `)
-    expect(junit([{ ...report, judged: { rules: false, mutants: false } }], [])).toContain('<testsuites tests="5" failures="0"')
+    expect(junit([{ ...report, judged: { rules: false, mutants: false } }], [])).toContain('<testsuites tests="7" failures="1"')
   })
 })

@@ -215,7 +215,16 @@ describe('asking only what a rule is a candidate for', () => {
       }),
     )
     const requests = new Map(all.map((asked, i) => [`q${i}`, facts(asked).origin]))
-    const file: TestFile = { file: 'acme.policy-test.yaml', callers, requests, expectations: [], now: 0, coverage: null, mutants: null }
+    const file: TestFile = {
+      file: 'acme.policy-test.yaml',
+      callers,
+      requests,
+      expectations: [],
+      never: [],
+      now: 0,
+      coverage: null,
+      mutants: null,
+    }
     const expectations = all.map(({ now = 0 }, i) => {
       const question = { caller: `c${i}`, request: `q${i}`, overrides: new Map(), at: now }
       const decision = bench.engine.decide(factsOf(bench, file, question, zones))
