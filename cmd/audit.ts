@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { formatDuration } from '../src/config/values.ts'
-import { KeyFault, readVerifyingKey, writeKeyPair } from '../src/record/keys.ts'
+import { KeyFault, readVerifyingKey, writeHashKey, writeKeyPair } from '../src/record/keys.ts'
 import { type Report, verifyAudit } from '../src/record/verify.ts'
 import { exit, type Io } from './io.ts'
 
@@ -12,6 +12,9 @@ postern audit: the record of what was decided, and its proof
   postern audit keygen --out DIR|FILE
       Makes the Ed25519 key that signs checkpoints (audit.key-file) and, beside it,
       the public key that checks them. Never overwrites a file.
+
+  postern audit keygen --hash --out FILE
+      Makes a key for the hashes of facts (audit.hash-key-files). Never overwrites a file.
 
   postern audit verify [--dir audit] [--second audit-second] [--key PUBLIC.pem] [--json]
       Checks every record against the signed checkpoints and their copy in the second
@@ -37,10 +40,17 @@ export const run = async (args: string[], io: Io): Promise<number> => {
 }
 
 const keygen = async (args: string[], io: Io): Promise<number> => {
-  const { values } = parseArgs({ args, options: { out: { type: 'string' } } })
+  const { values } = parseArgs({ args, options: { out: { type: 'string' }, hash: { type: 'boolean', default: false } } })
   if (values.out === undefined || values.out === '') {
     io.err('postern audit keygen: say where: --out DIR or --out FILE.\n')
     return exit.usage
+  }
+  if (values.hash) {
+    await writeHashKey(values.out)
+    io.out(
+      `${values.out}   hashes facts: the first of audit.hash-key-files. Mode 0600; whoever has it can test guesses against the record.\n`,
+    )
+    return exit.done
   }
   const { privateFile, publicFile } = await writeKeyPair(values.out)
   io.out(

@@ -1,13 +1,14 @@
 import { readFile, rm } from 'node:fs/promises'
 import { build } from 'esbuild'
 
-/** The shipped form: one entry, and a chunk for each part that is loaded only where it is used (Cassandra driver, WebSocket proxy, commands). */
+/** The shipped form: one entry, one more for the threads that parse, and a chunk for each part that is loaded only where it is used (Cassandra driver, WebSocket proxy, commands). */
 const out = new URL('../dist/', import.meta.url).pathname
 await rm(out, { recursive: true, force: true })
 const { metafile } = await build({
   entryPoints: {
     postern: new URL('./postern.mjs', import.meta.url).pathname,
     backend: new URL('../src/backend/index.ts', import.meta.url).pathname,
+    'parse-thread': new URL('../src/parse-thread.ts', import.meta.url).pathname,
   },
   outdir: out,
   outExtension: { '.js': '.mjs' },

@@ -1,14 +1,21 @@
 import { relative, resolve, sep } from 'node:path'
 import { inconsistencies } from '../src/consistency.ts'
+import { systemClock } from '../src/deps.ts'
+import { issuerNames } from '../src/identity/issuer-entry.ts'
 import { readConfigFile } from '../src/load.ts'
 import { byPosition, type Finding, formatFinding } from '../src/model/finding.ts'
-import { type Composed, compose, type PolicyFile } from '../src/policy/compose.ts'
+import { type Composed, composing, type PolicyFile } from '../src/policy/compose.ts'
+import { parseInstant } from '../src/policy/language/moment.ts'
+import { lintPolicies } from '../src/policy/tools/lint.ts'
 import { readPolicyFolder } from '../src/policy-folder.ts'
+import { inTurns } from '../src/turns.ts'
 import { exit, type Io } from './io.ts'
 
 /** A policies folder, read and composed as at a start, without its tests. */
 export interface Policies extends Composed {
   readonly files: readonly PolicyFile[]
+  /** Moment of the load, milliseconds since the epoch. */
+  readonly now: number
   /** Files that the report is limited to; null: all. */
   readonly only: ReadonlySet<string> | null
 }
@@ -17,17 +24,24 @@ export interface PolicyArguments {
   readonly dir: string
   readonly config: string | undefined
   readonly names: readonly string[]
+  /** Moment of the load; not given: now. */
+  readonly at?: string | undefined
 }
 
 /** Reads what the arguments name, or says why not and gives the exit code. */
 export const loadPolicies = async (command: string, args: PolicyArguments, io: Io): Promise<Policies | number> => {
+  const now = args.at === undefined ? systemClock.now() : parseInstant(args.at)
+  if (typeof now !== 'number') {
+    io.err(`postern ${command}: --at: ${plain(now.message)}\n`)
+    return exit.usage
+  }
   const folder = await readPolicyFolder(args.dir)
   if ('error' in folder) return refuse(io, [folder.error])
   const config = args.config === undefined ? null : await readConfigFile(args.config)
   if (config !== null && !('config' in config)) return refuse(io, config)
   if (config?.config === null) return refuse(io, config.source.findings)
-  const issuers = config?.config.issuers.map(entry => entry.issuer) ?? null
-  const composed = compose(folder.files, null, { issuers, testsGateReload: false, now: 0 })
+  const issuers = config === null ? null : issuerNames(config.config.issuers)
+  const composed = await inTurns(composing(folder.files, null, { issuers, testsGateReload: false, now }), systemClock)
   const unfit = config !== null && composed.composition !== null ? inconsistencies(config, composed.composition) : []
   const findings = [...folder.findings, ...composed.findings, ...unfit].sort(byPosition)
   const known = new Set([...folder.files.map(file => file.name), ...findings.map(finding => finding.file)])
@@ -41,7 +55,7 @@ export const loadPolicies = async (command: string, args: PolicyArguments, io: I
     }
     only.add(found)
   }
-  return { ...composed, findings, files: folder.files, only: args.names.length === 0 ? null : only }
+  return { ...composed, findings, files: folder.files, now, only: args.names.length === 0 ? null : only }
 }
 
 const refuse = (io: Io, findings: readonly Finding[]): number => {
@@ -49,9 +63,12 @@ const refuse = (io: Io, findings: readonly Finding[]): number => {
   return exit.usage
 }
 
-/** What the report is about; a finding about the folder as a whole always is. */
-export const selected = ({ findings, only }: Policies): readonly Finding[] =>
-  only === null ? findings : findings.filter(({ file }) => file === '.' || only.has(file))
+/** What the report is about, lints included; a finding about the folder as a whole always is. `strict`: warnings are errors. */
+export const selected = ({ findings, composition, files, only, now }: Policies, strict: boolean): readonly Finding[] => {
+  const all = [...findings, ...(composition === null ? [] : lintPolicies(composition, files, now))]
+  const some = only === null ? all : all.filter(({ file }) => file === '.' || only.has(file))
+  return strict ? some.map(finding => ({ ...finding, severity: 'error' })) : some
+}
 
 /** One finding a line, then the source line and a caret. */
 export const printWithSource = (findings: readonly Finding[], files: readonly PolicyFile[], io: Io): void => {
@@ -82,6 +99,6 @@ const excerpt = (line: string, column: number): string => {
 }
 
 /** A policy file is somebody else's text: it must not steer the terminal of whoever checks it. */
-const plain = (text: string): string => text.replaceAll(/\p{Cc}/gu, ' ')
+export const plain = (text: string): string => text.replaceAll(/[\p{Cc}\p{Bidi_Control}\u2028\u2029]/gu, ' ')
 
 export const count = (n: number, what: string): string => `${n} ${what}${n === 1 ? '' : 's'}`

@@ -33,7 +33,7 @@ export const startApp = async (options: AppOptions, log: ProcessLog): Promise<Ru
   const deps = createDeps(log)
   const loaded = await loadConfig(options.configFile)
   if (!('config' in loaded)) return loaded
-  const policies = await loadPolicies(loaded, null, { withoutTests: false, now: deps.clock.now() })
+  const policies = await loadPolicies(loaded, null, { withoutTests: false, clock: deps.clock })
   if (policies.composition === null) return policies.findings
   const unfit = inconsistencies(loaded.read, policies.composition)
   if (options.strict && (unfit.length > 0 || policies.findings.some(finding => finding.severity === 'error')))
@@ -65,9 +65,12 @@ export const startApp = async (options: AppOptions, log: ProcessLog): Promise<Ru
 const lateSources = (get: () => MetricSources | null): MetricSources => ({
   audit: () => get()?.audit() ?? null,
   policies: () => get()?.policies() ?? [],
+  observing: () => get()?.observing() ?? [],
+  lastGoodLoad: () => get()?.lastGoodLoad() ?? null,
   credentials: () => get()?.credentials() ?? [],
   keys: () => get()?.keys() ?? [],
   tokenCache: () => get()?.tokenCache() ?? null,
+  proofs: () => get()?.proofs() ?? 0,
   inFlight: () => get()?.inFlight() ?? 0,
   rateBuckets: () => get()?.rateBuckets() ?? 0,
   hideBytes: () => get()?.hideBytes() ?? 0,
@@ -83,9 +86,11 @@ const startAudit = async (loaded: LoadedConfig, deps: Deps, options: AppOptions)
   }
   try {
     const key = await readSigningKey(resolve(base, settings['key-file']))
-    return await openAudit(settings, { ...deps, stdout: options.stdout }, { instance: hostname(), version, base, key }).catch(
-      (fault: unknown) => wrong('audit.dir', fault),
-    )
+    return await openAudit(
+      settings,
+      { ...deps, stdout: options.stdout },
+      { instance: hostname(), version, base, key, hashKeys: loaded.hashKeys },
+    ).catch((fault: unknown) => wrong('audit.dir', fault))
   } catch (fault) {
     const hint = ' Make one: postern audit keygen --out FILE.'
     return wrong('audit.key-file', new Error(`${fault instanceof Error ? fault.message : String(fault)}${hint}`))

@@ -1,3 +1,4 @@
+import { concreteIssuers } from './identity/issuer-entry.ts'
 import type { Finding } from './model/finding.ts'
 import type { Composition } from './policy/compose.ts'
 import type { ReadConfig } from './settings.ts'
@@ -36,11 +37,15 @@ export const inconsistencies = (read: ReadConfig, composition: Composition): rea
   }
   for (const { tenant, recognise } of documents)
     for (const issuer of config.issuers)
-      if (recognise?.issuer.includes(issuer.issuer) && !recognise.audience.some(audience => issuer.audiences.includes(audience)))
+      if (
+        recognise !== null &&
+        concreteIssuers(issuer).some(one => recognise.issuer.includes(one.issuer)) &&
+        !recognise.audience.some(audience => issuer.audiences.includes(audience))
+      )
         warn(
           'issuers',
           'C603',
-          `policy ${tenant} wants an audience of ${recognise.audience.join(', ')}, but tokens of ${issuer.issuer} are accepted only for ${issuer.audiences.join(', ')}: its requests would get 401. Add the audience.`,
+          `policy ${tenant} wants an audience of ${recognise.audience.join(', ')}, but tokens of ${issuer.issuer ?? issuer['issuer-template']} are accepted only for ${issuer.audiences.join(', ')}: its requests would get 401. Add the audience.`,
         )
   return found
 }

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 export interface ControlActs {
   readonly status: () => unknown
   readonly reload: (body: Readonly<Record<string, unknown>>) => Promise<unknown>
+  readonly rollback: (body: Readonly<Record<string, unknown>>) => Promise<unknown>
   readonly drain: () => Promise<unknown>
   readonly credentials: (body: Readonly<Record<string, unknown>>) => Promise<unknown>
 }

@@ -6,11 +6,12 @@ import type { Observe } from './credentials/events.ts'
 import { createCredentialFiles, isInMemory } from './credentials/files.ts'
 import { type OpenedProvider, providers } from './credentials/providers.ts'
 import { bind, cannotListen } from './edge/bind.ts'
-import { errorCode, type LoadedConfig } from './load.ts'
+import { faultAt, type LoadedConfig } from './load.ts'
 import type { Credential, CredentialStatus, Unavailable } from './model/credential.ts'
 import type { Deps } from './model/deps.ts'
 import type { Finding } from './model/finding.ts'
 import { Secret } from './model/secret.ts'
+import { errorCode } from './named-files.ts'
 import { configFinding } from './settings.ts'
 import { openSession } from './store/session.ts'
 
@@ -109,7 +110,7 @@ const handOut = async (
   }
   const refuse = async (key: string, message: string): Promise<readonly Finding[]> => {
     await close()
-    return [{ ...configFinding(loaded.file, 'C301', message), ...loaded.read.source.position(loaded.read.provenance.get(key) ?? 0) }]
+    return [faultAt(loaded, key, 'C301', message)]
   }
   if (files !== null) {
     const dir = resolve(dirname(resolve(loaded.file)), files.dir)

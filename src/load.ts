@@ -1,13 +1,16 @@
-import { createHash, createPrivateKey, type KeyObject } from 'node:crypto'
+import { createHash, type KeyObject } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
-import { basename, dirname, resolve } from 'node:path'
+import { dirname, resolve } from 'node:path'
 import type { Bearer } from './credentials/endpoint.ts'
-import { readRecipientKey, type Sealer } from './credentials/seal.ts'
+import type { Sealer } from './credentials/seal.ts'
 import type { AssertionKeys } from './identity/assertion.ts'
+import type { DpopSettings } from './identity/dpop-settings.ts'
 import { type IssuerSettings, issuerSettings } from './identity/settings.ts'
 import type { RecipientKey } from './model/credential.ts'
 import type { Proof } from './model/exchange.ts'
 import type { Finding } from './model/finding.ts'
+import type { SecretBytes } from './model/secret.ts'
+import { errorCode, NamedFiles } from './named-files.ts'
 import { type Config, configFinding, type ReadConfig, readConfig } from './settings.ts'
 
 /** A readable configuration together with the contents of every file that it names. */
@@ -17,12 +20,17 @@ export interface LoadedConfig {
   readonly config: Config
   /** SHA-256 over the file and everything it names, hex. */
   readonly digest: string
-  readonly secrets: readonly Buffer[]
+  readonly secrets: readonly SecretBytes[]
+  /** Of `audit.hash-key-files`. */
+  readonly hashKeys: readonly SecretBytes[]
   readonly issuers: readonly IssuerSettings[]
+  readonly dpop: DpopSettings
+  /** Absolute paths of the files with secrets, which change on their own. */
+  readonly secretFiles: readonly string[]
   /** Private keys of `assertion.key-files`, in order. */
   readonly assertionKeys: readonly KeyObject[]
   /** Of `cassandra.key-files`. */
-  readonly vaultKeys: readonly Buffer[]
+  readonly vaultKeys: readonly SecretBytes[]
   /** Who may ask `credentials.endpoint`. */
   readonly bearers: readonly Bearer[]
   /** Public key of each upstream with delivery jwe, by upstream name. */
@@ -30,9 +38,6 @@ export interface LoadedConfig {
   /** PEM of each upstream's CA file, by upstream name. */
   readonly upstreamCa: ReadonlyMap<string, string>
 }
-
-const maxFile = 1024 * 1024
-const minSecret = 32
 
 /** Reads the configuration file alone. */
 export const readConfigFile = async (file: string): Promise<ReadConfig | readonly Finding[]> => {
@@ -50,10 +55,20 @@ export const loadConfig = async (file: string): Promise<LoadedConfig | readonly 
   if (!('config' in read)) return read
   if (read.config === null) return read.source.findings
   const files = new NamedFiles(read, dirname(resolve(file)))
-  const secrets = await Promise.all(read.config.gateway['secret-files'].map((path, i) => files.secret(path, i)))
+  const { dpop } = read.config
+  const secrets = await Promise.all(
+    read.config.gateway['secret-files'].map((path, i) => files.secret(path, 'gateway.secret-files', `secret file ${i + 1}`)),
+  )
+  const hashKeys = await Promise.all(read.config.audit['hash-key-files'].map(path => files.hashKey(path)))
+  const nonceKey =
+    dpop['nonce-key-file'] === null ? null : await files.secret(dpop['nonce-key-file'], 'dpop.nonce-key-file', 'the key of the nonces')
   const issuers = await Promise.all(
     read.config.issuers.map(async entry =>
-      issuerSettings(entry, entry['ca-file'] === null ? null : await files.pem(entry['ca-file'], 'issuers')),
+      issuerSettings(
+        entry,
+        entry['ca-file'] === null ? null : await files.pem(entry['ca-file'], 'issuers'),
+        entry.introspection === null ? null : await files.client(entry.introspection),
+      ),
     ),
   )
   const upstreamCa = new Map<string, string>()
@@ -62,7 +77,7 @@ export const loadConfig = async (file: string): Promise<LoadedConfig | readonly 
   const assertionKeys: KeyObject[] = []
   for (const path of read.config.assertion?.['key-files'] ?? [])
     assertionKeys.push(...(await files.signingKey(path, 'assertion.key-files')))
-  const vaultKeys: Buffer[] = []
+  const vaultKeys: SecretBytes[] = []
   for (const path of read.config.cassandra?.['key-files'] ?? []) vaultKeys.push(...(await files.symmetricKey(path, 'cassandra.key-files')))
   const bearers = await Promise.all((read.config.credentials?.endpoint?.bearers ?? []).map((bearer, i) => files.bearer(bearer, i)))
   const recipients = new Map<string, RecipientKey>()
@@ -79,7 +94,10 @@ export const loadConfig = async (file: string): Promise<LoadedConfig | readonly 
     config: read.config,
     digest: digest.digest('hex'),
     secrets,
-    issuers,
+    issuers: issuers.flat(),
+    dpop: { maxAge: dpop['max-age'], nonce: dpop.nonce, nonceKey },
+    secretFiles: files.secretFiles,
+    hashKeys,
     assertionKeys,
     vaultKeys,
     bearers,
@@ -88,12 +106,11 @@ export const loadConfig = async (file: string): Promise<LoadedConfig | readonly 
   }
 }
 
-/** The configuration and the secrets beside it whose change makes a reload. */
-export const watchedFiles = ({ file, config }: LoadedConfig): readonly string[] => {
-  const tokens = config.credentials?.endpoint?.bearers.map(bearer => bearer['token-file']) ?? []
-  const named = [...config.gateway['secret-files'], ...(config.assertion?.['key-files'] ?? []), ...tokens]
-  return [resolve(file), ...named.map(path => resolve(dirname(resolve(file)), path))]
-}
+/** A fault that shows only when what stands at this key is used. */
+export const faultAt = ({ file, read }: LoadedConfig, key: string, code: string, message: string): Finding => ({
+  ...configFinding(file, code, message),
+  ...read.source.position(read.provenance.get(key) ?? 0),
+})
 
 /** What vouching for callers needs, or null where it is not configured. */
 export const assertionKeys = ({ config: { assertion }, assertionKeys: keys }: LoadedConfig): AssertionKeys | null =>
@@ -106,100 +123,3 @@ export const sealerOf = ({ config: { assertion }, assertionKeys: [key] }: Loaded
 /** The proof in force: `none-accept-direct-traffic` stands alone, so one word tells all. */
 export const proofOf = (config: Config): Proof =>
   config.gateway.proof.includes('none-accept-direct-traffic') ? 'none-accept-direct-traffic' : 'shared-secret'
-
-class NamedFiles {
-  readonly contents: Buffer[] = []
-  readonly #read: ReadConfig
-  readonly #folder: string
-
-  constructor(read: ReadConfig, folder: string) {
-    this.#read = read
-    this.#folder = folder
-  }
-
-  secret(path: string, index: number): Promise<Buffer> {
-    return this.#secret(path, index, 'gateway.secret-files')
-  }
-
-  async bearer(
-    { 'token-file': path, roles }: { readonly 'token-file': string; readonly roles: readonly string[] },
-    index: number,
-  ): Promise<Bearer> {
-    const token = await this.#secret(path, index, 'credentials.endpoint.bearers')
-    return { name: basename(path), digest: createHash('sha256').update(token).digest(), roles }
-  }
-
-  async recipient(path: string, key: string): Promise<RecipientKey | null> {
-    const bytes = await this.#bytes(path, key)
-    if (bytes.length === 0) return null
-    const found = readRecipientKey(bytes.toString('utf8'))
-    if (typeof found !== 'string') return found
-    this.#wrong(key, 204, `${path} ${found}`)
-    return null
-  }
-
-  /** 256 bits, in hex or base64. None where the file holds something else, which is then told without showing it. */
-  async symmetricKey(path: string, key: string): Promise<readonly Buffer[]> {
-    const text = (await this.#bytes(path, key)).toString('latin1').trim()
-    const bytes = Buffer.from(text, /^[0-9a-f]{64}$/i.test(text) ? 'hex' : 'base64')
-    if (bytes.length === 32) return [bytes]
-    if (text !== '') this.#wrong(key, 204, `${path} does not hold 32 random bytes in hex or base64: openssl rand -hex 32`)
-    return []
-  }
-
-  async #secret(path: string, index: number, key: string): Promise<Buffer> {
-    // What stands there may be the secret itself, pasted: it is not repeated.
-    const bytes = await this.#bytes(path, key, `secret file ${index + 1}`)
-    const secret = Buffer.from(bytes.toString('latin1').trim(), 'latin1')
-    if (bytes.length > 0 && secret.length < minSecret)
-      this.#wrong(
-        key,
-        204,
-        `secret file ${index + 1} holds ${secret.length} bytes; at least ${minSecret} random ones are needed: openssl rand -hex 32`,
-      )
-    // A byte that cannot stand in a field value would make a proof that no gateway can send.
-    if (secret.some(byte => byte < 0x21 || byte > 0x7e))
-      this.#wrong(key, 204, `secret file ${index + 1} holds bytes that cannot stand in a header. Write hex or base64.`)
-    return secret
-  }
-
-  async pem(path: string, key: string): Promise<string> {
-    const text = (await this.#bytes(path, key)).toString('latin1')
-    if (text !== '' && !text.includes('-----BEGIN CERTIFICATE-----')) this.#wrong(key, 204, `${path} holds no PEM certificate.`)
-    return text
-  }
-
-  /** None where the file holds something else, which is then told without showing it. */
-  async signingKey(path: string, key: string): Promise<readonly KeyObject[]> {
-    const bytes = await this.#bytes(path, key)
-    if (bytes.length === 0) return []
-    try {
-      const parsed = createPrivateKey(bytes)
-      if (parsed.asymmetricKeyType === 'ed25519') return [parsed]
-    } catch {
-      // Said below: the library's message may quote the file.
-    }
-    this.#wrong(key, 204, `${path} is not an Ed25519 private key in PEM. Make one: postern audit keygen --out FILE.`)
-    return []
-  }
-
-  async #bytes(path: string, key: string, shown = path): Promise<Buffer> {
-    try {
-      const bytes = await readFile(resolve(this.#folder, path))
-      if (bytes.length === 0) this.#wrong(key, 204, `${shown} is empty.`)
-      if (bytes.length > maxFile) this.#wrong(key, 102, `${shown} has ${bytes.length} bytes; at most ${maxFile} are read.`)
-      this.contents.push(bytes)
-      return bytes
-    } catch (fault) {
-      this.#wrong(key, 207, `${shown} cannot be read (${errorCode(fault)}). Paths are relative to the configuration file.`)
-      return Buffer.alloc(0)
-    }
-  }
-
-  #wrong(key: string, number: number, message: string): void {
-    this.#read.source.error(this.#read.provenance.get(key) ?? 0, number, message)
-  }
-}
-
-export const errorCode = (fault: unknown): string =>
-  fault instanceof Error ? ((fault as NodeJS.ErrnoException).code ?? fault.name) : 'unknown'

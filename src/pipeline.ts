@@ -12,7 +12,7 @@ import type { Audit, ExchangeEntry } from './model/audit.ts'
 import type { Credential, Unavailable } from './model/credential.ts'
 import type { Decision, Denial, ZoneClocks } from './model/decision.ts'
 import type { Clock, Log } from './model/deps.ts'
-import type { Answer, Outgoing, Settled } from './model/exchange.ts'
+import type { Answer, Origin, Outgoing, Settled } from './model/exchange.ts'
 import type { Identity } from './model/identity.ts'
 import type { Permit } from './model/permit.ts'
 import { Refusal } from './model/problem.ts'
@@ -32,7 +32,11 @@ export interface Stages {
   readonly current: Current
   readonly inFlight: InFlight
   readonly zones: ZoneClocks
-  identify(authorization: string | null): Identity | Refusal | Promise<Identity | Refusal>
+  identify(authorization: string | null, origin: Origin): Identity | Refusal | Promise<Identity | Refusal>
+  /** What the reply gives a client that speaks DPoP for its next proof. */
+  nonce(authorization: string | null): string | null
+  /** A refusal as the client that speaks DPoP, or does not, must be told it. */
+  challenged(authorization: string | null, refusal: Refusal): Refusal
   readonly audit: Audit
   meter(entry: ExchangeEntry): void
   credential(role: string): Credential | Unavailable
@@ -108,7 +112,7 @@ const decideAndSend = async (
   if (origin instanceof Refusal) return origin
   trail.origin = origin
 
-  const known = stages.identify(origin.authorization)
+  const known = stages.identify(origin.authorization, origin)
   const identity = known instanceof Promise ? await known : known
   if (identity instanceof Refusal) {
     trail.tenantOfHost = snapshot.policy.tenantOfHost(origin.host)
@@ -118,7 +122,8 @@ const decideAndSend = async (
 
   const decision = snapshot.policy.decide({ origin, identity, now: trail.time, zones: stages.zones })
   trail.decision = decision
-  if (decision.effect === 'deny' && (origin.route !== null || comesBeforeRoute(decision))) return refusalOf(decision)
+  if (decision.effect === 'deny' && (origin.route !== null || comesBeforeRoute(decision)))
+    return stages.challenged(origin.authorization, refusalOf(decision))
   const plan = origin.route === null ? undefined : snapshot.upstreams.get(origin.route.upstream)
   if (decision.effect === 'deny' || plan === undefined) return new Refusal('PST1201')
   const { permit } = decision
@@ -147,7 +152,7 @@ const decideAndSend = async (
   const finish = (answer: Answer): Obliged => {
     trail.answered(answer.status)
     const clean = withoutLeak(stages, answer, trail)
-    return clean instanceof Refusal ? clean : oblige(permit, clean, origin, rates, room)
+    return clean instanceof Refusal ? clean : oblige(permit, clean, origin, [...rates, ...nonceOf(stages, origin)], room)
   }
   if (incoming.tunnel !== null) return runTunnel(stages, permit, plan, incoming, fields, trail, { epoch, leave, finish })
   incoming.proceed()
@@ -166,6 +171,12 @@ const withoutLeak = ({ leakGuard, log }: Stages, answer: Answer, trail: Trail): 
       'A BACKEND ANSWERED WITH THE PASSWORD IT WAS GIVEN: blocked',
     )
   })
+}
+
+/** The nonce for the caller's next proof, where it speaks DPoP and nonces are asked for (RFC 9449 section 8.2). */
+const nonceOf = ({ nonce }: Stages, { authorization }: Origin): readonly string[] => {
+  const next = nonce(authorization)
+  return next === null ? [] : ['dpop-nonce', next]
 }
 
 type Obliged = ReturnType<typeof oblige>

@@ -13,12 +13,12 @@ export interface UnreadableFolder {
 }
 
 /** Ten thousand tenants, each with a few test files. */
-const maxFiles = 30_000
+export const maxFiles = 30_000
 const maxFolders = 10_000
 const maxDepth = 32
 /** One byte more than the reader accepts, so that it is the reader who refuses the file. */
-const maxFileBytes = 2 * 1024 * 1024 + 1
-const maxTotalBytes = 256 * 1024 * 1024
+export const maxFileBytes = 2 * 1024 * 1024 + 1
+export const maxTotalBytes = 256 * 1024 * 1024
 const attempts = 5
 
 /**

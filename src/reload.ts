@@ -4,11 +4,13 @@ import { type LoadedConfig, loadConfig } from './load.ts'
 import type { Audit } from './model/audit.ts'
 import type { Clock, Log } from './model/deps.ts'
 import { byPosition, type Finding } from './model/finding.ts'
-import { type Composition, compose, type TenantChange } from './policy/compose.ts'
+import { type Composed, type Composition, composing, type TenantChange } from './policy/compose.ts'
+import { type NoRollback, rollingBack } from './policy/rollback.ts'
 import { readPolicyFolder } from './policy-folder.ts'
 import { eventCodes } from './record/codes.ts'
 import { needingRestart } from './settings.ts'
 import { createSnapshot, type Snapshot } from './snapshot.ts'
+import { inTurns } from './turns.ts'
 
 export interface ReloadRequest {
   /** `start`, `change`, `SIGHUP` or `control`. */
@@ -28,6 +30,15 @@ export interface ReloadResult {
   readonly restart: readonly string[]
 }
 
+export interface RollbackResult {
+  readonly tenant: string
+  /** In force now. */
+  readonly digest: string
+  /** In force before; null: nothing was. */
+  readonly from: string | null
+  readonly onDisk: string
+}
+
 export interface ReloadObserver {
   /** Something else is in force now. */
   changed(next: Snapshot): void
@@ -39,22 +50,21 @@ export interface ReloadObserver {
 export const loadPolicies = async (
   loaded: LoadedConfig,
   previous: Composition | null,
-  options: { readonly withoutTests: boolean; readonly now: number },
-): Promise<{
-  readonly composition: Composition | null
-  readonly findings: readonly Finding[]
-  readonly changes: readonly TenantChange[]
-}> => {
+  { withoutTests, clock }: { readonly withoutTests: boolean; readonly clock: Clock },
+): Promise<Composed> => {
   const folder = await readPolicyFolder(resolve(dirname(resolve(loaded.file)), loaded.config.policies.dir))
   if ('error' in folder) return { composition: null, findings: [folder.error], changes: [] }
-  const result = compose(folder.files, previous, {
-    issuers: loaded.config.issuers.map(entry => entry.issuer),
+  const options = {
+    issuers: issuersOf(loaded),
     testsGateReload: loaded.config.policies['tests-gate-reload'],
-    withoutTests: options.withoutTests,
-    now: options.now,
-  })
+    withoutTests,
+    now: clock.now(),
+  }
+  const result = await inTurns(composing(folder.files, previous, options), clock)
   return { ...result, findings: [...folder.findings, ...result.findings] }
 }
+
+const issuersOf = (loaded: LoadedConfig): readonly string[] => loaded.issuers.map(({ issuer }) => issuer)
 
 export interface Parts {
   readonly clock: Clock
@@ -82,6 +92,7 @@ export class Reloader {
   #composition: Composition
   #last: Promise<unknown> = Promise.resolve()
   #seen = ''
+  #lastGood: number
   /** What the last attempt refused, for `status`. */
   refused: readonly Finding[] = []
 
@@ -90,37 +101,72 @@ export class Reloader {
     this.#loaded = loaded
     this.#started = loaded
     this.#composition = composition
+    this.#lastGood = parts.clock.now()
   }
 
   /** Reads everything again. One reload at a time, in the order asked for. */
   reload(request: ReloadRequest): Promise<ReloadResult> {
-    const next = this.#last.then(() => this.#run(request))
+    return this.#inOrder(() => this.#run(request))
+  }
+
+  /** Restores the version of one tenant that was in force before, until its file changes again. Reads nothing. */
+  rollback(tenant: string, why: string): Promise<RollbackResult | NoRollback> {
+    return this.#inOrder(() => this.#rollback(tenant, why))
+  }
+
+  /** When a load last refused nothing, milliseconds since the epoch; the start counts as one. */
+  get lastGood(): number {
+    return this.#lastGood
+  }
+
+  #inOrder<T>(task: () => Promise<T>): Promise<T> {
+    const next = this.#last.then(task)
     this.#last = next.catch(() => undefined)
     return next
   }
 
   async #run(request: ReloadRequest): Promise<ReloadResult> {
-    const { current, observe } = this.#parts
     const attempt = await this.#attempt(request)
-    const old = current.peek()
-    const next = createSnapshot(attempt.loaded, attempt.composition.engine, old)
-    const changed = next.digest !== old.digest
-    this.#loaded = attempt.loaded
-    this.#composition = attempt.composition
     this.refused = attempt.findings.filter(finding => finding.severity === 'error')
+    if (this.refused.length === 0) this.#lastGood = this.#parts.clock.now()
+    const changed = this.#bringIn(attempt.loaded, attempt.composition)
+    const restart = needingRestart(this.#started.read, attempt.loaded.read)
+    if (changed && restart.length > 0) this.#parts.log.warn({ keys: restart.join(', ') }, 'these keys changed and wait for a restart')
+    const { digest } = this.#parts.current.peek()
+    return { changed, refused: this.refused.length > 0, digest, findings: attempt.findings, restart }
+  }
+
+  async #rollback(tenant: string, why: string): Promise<RollbackResult | NoRollback> {
+    const result = await inTurns(rollingBack(this.#composition, tenant, issuersOf(this.#loaded)), this.#parts.clock)
+    if ('problem' in result) {
+      this.#parts.log.warn({ tenant, problem: result.problem }, 'nothing is rolled back')
+      return result
+    }
+    this.#bringIn(this.#loaded, result.composition)
+    this.#changed(result.change, { by: 'rollback', why })
+    const { enforced, onDisk } = result.composition.entries.get(tenant) ?? {}
+    return { tenant, digest: enforced?.digest ?? '', from: result.change.oldDigest, onDisk: onDisk?.digest ?? '' }
+  }
+
+  /** The swap: true if something else is in force now. */
+  #bringIn(loaded: LoadedConfig, composition: Composition): boolean {
+    const { current, observe } = this.#parts
+    const old = current.peek()
+    const next = createSnapshot(loaded, composition.engine, old)
+    const changed = next.digest !== old.digest
+    this.#loaded = loaded
+    this.#composition = composition
     // Without a change too: the states of tenants, which status shows, are the new snapshot's.
     current.swap(next, retired => observe.retired(retired))
     if (changed) observe.changed(next)
-    const restart = needingRestart(this.#started.read, attempt.loaded.read)
-    if (changed && restart.length > 0) this.#parts.log.warn({ keys: restart.join(', ') }, 'these keys changed and wait for a restart')
-    return { changed, refused: this.refused.length > 0, digest: current.peek().digest, findings: attempt.findings, restart }
+    return changed
   }
 
   async #attempt(request: ReloadRequest): Promise<Attempt> {
     const read = await loadConfig(this.#loaded.file)
     const good = 'config' in read
     const loaded = good ? read : this.#loaded
-    const policies = await loadPolicies(loaded, this.#composition, { withoutTests: request.withoutTests, now: this.#parts.clock.now() })
+    const policies = await loadPolicies(loaded, this.#composition, { withoutTests: request.withoutTests, clock: this.#parts.clock })
     const findings = [...(good ? read.read.source.findings : read), ...policies.findings].sort(byPosition)
     this.#report(request, good && read.digest !== this.#loaded.digest ? read.digest : null, good ? [] : read, policies, findings)
     return { loaded, composition: policies.composition ?? this.#composition, findings }
@@ -131,11 +177,7 @@ export class Reloader {
     request: ReloadRequest,
     newConfig: string | null,
     refusedConfig: readonly Finding[],
-    policies: {
-      readonly composition: Composition | null
-      readonly changes: readonly TenantChange[]
-      readonly findings: readonly Finding[]
-    },
+    policies: Composed,
     findings: readonly Finding[],
   ): void {
     const seen = JSON.stringify([findings.filter(finding => finding.severity === 'error'), newConfig])
@@ -145,12 +187,15 @@ export class Reloader {
     if (newConfig !== null) this.#record('config', 'config-load', { ...detail, digest: newConfig })
     if (fresh && refusedConfig.length > 0) this.#record('config', 'config-refused', { ...detail, ...firstOf(refusedConfig) })
     if (fresh && policies.composition === null) this.#record('policy', 'policy-refused', { ...detail, ...firstOf(policies.findings) })
-    for (const change of policies.changes) {
-      const kind = change.finding === null ? 'policy-load' : 'policy-refused'
-      if (kind === 'policy-refused' && !fresh) continue
-      const about = { ...detail, old_digest: change.oldDigest, new_digest: change.newDigest, state: change.state }
-      this.#record('policy', kind, change.finding === null ? about : { ...about, ...firstOf([change.finding]) }, change.tenant)
-    }
+    for (const change of policies.changes) if (change.finding === null || fresh) this.#changed(change, detail)
+  }
+
+  #changed({ tenant, oldDigest, newDigest, state, finding, observeUntil }: TenantChange, detail: Detail): void {
+    const about: Detail = { ...detail, old_digest: oldDigest, new_digest: newDigest, state }
+    const observing = observeUntil !== null && observeUntil > this.#parts.clock.now()
+    if (finding !== null) this.#record('policy', 'policy-refused', { ...about, ...firstOf([finding]) }, tenant)
+    else
+      this.#record('policy', 'policy-load', observing ? { ...about, observe_until: new Date(observeUntil).toISOString() } : about, tenant)
   }
 
   #record(
@@ -165,9 +210,12 @@ export class Reloader {
     observe.counted(about, refused ? 'refused' : 'loaded')
     if (refused) log.error({ ...detail, tenant }, `${about} refused; the last good version stays in force`)
     else if (detail['state'] === 'removed') log.warn({ ...detail, tenant }, 'tenant removed: its file is gone and its requests are refused')
+    else if (detail['observe_until'] !== undefined) log.warn({ ...detail, tenant }, observedNow)
     else log.info({ ...detail, tenant }, `${about} in force`)
   }
 }
+
+export const observedNow = 'OBSERVE MODE: what the rules of this tenant refuse is recorded and let pass, without a credential'
 
 type Detail = Readonly<Record<string, string | number | boolean | null>>
 

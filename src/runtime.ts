@@ -14,7 +14,7 @@ import { type Assertions, createAssertions } from './identity/assertion.ts'
 import { createIdentifier, type Identifier } from './identity/identify.ts'
 import { InFlight } from './limits/in-flight.ts'
 import { createRateLimiter, type RateLimiter } from './limits/rate.ts'
-import { assertionKeys, watchedFiles } from './load.ts'
+import { assertionKeys, faultAt } from './load.ts'
 import { meterExchange } from './meter.ts'
 import type { Deps } from './model/deps.ts'
 import type { Finding } from './model/finding.ts'
@@ -23,11 +23,11 @@ import { announce, Notices } from './notices.ts'
 import { exchange, type Stages } from './pipeline.ts'
 import type { Composition } from './policy/compose.ts'
 import { zoneClocks } from './policy/language/zone-clock.ts'
+import type { NoRollback } from './policy/rollback.ts'
 import { eventCodes } from './record/codes.ts'
 import type { RunningAudit } from './record/host.ts'
 import type { MetricSources, Metrics } from './record/metrics.ts'
-import { Reloader, type ReloadRequest, type ReloadResult } from './reload.ts'
-import { configFinding } from './settings.ts'
+import { Reloader, type ReloadRequest, type ReloadResult, type RollbackResult } from './reload.ts'
 import type { Snapshot } from './snapshot.ts'
 import { malformedEntry } from './trail.ts'
 import { createTunnels, type Tunnels } from './upstream/upgrade.ts'
@@ -100,10 +100,10 @@ export class Runtime {
       startedAt: deps.clock.now(),
       audit: () => audit.status(),
       credentials: () => parts.credentials.status(),
-      issuers: () => this.#identifier.status(),
-      tokenCache: () => this.#identifier.cache(),
+      identifier: this.#identifier,
       snapshot: () => this.#current.peek(),
       refused: () => this.#reloader.refused,
+      lastGoodLoad: () => this.#reloader.lastGood,
       inFlight: () => this.#inFlight.count,
       rateBuckets: () => this.#rates.size,
       hideBytes: () => this.#hideMemory.used,
@@ -130,21 +130,22 @@ export class Runtime {
       this.#control = await listenControl(state, {
         status: () => this.status(),
         reload: body => this.#controlReload(body),
+        rollback: body => this.rollback(String(body['tenant'] ?? ''), String(body['why'] ?? '').slice(0, 1000)),
         drain: () => this.drain(),
         credentials: createCredentialAct(this.#parts),
       })
     } catch (fault) {
-      return [this.#finding('state', fault instanceof Error ? fault.message : String(fault))]
+      return [faultAt(first.loaded, 'state', 'C301', fault instanceof Error ? fault.message : String(fault))]
     }
     try {
       this.#opsListener = await listenOps(at.ops, { ready: () => this.ready(), metrics: metrics.render, jwks: this.#assertions.jwks })
     } catch (fault) {
-      return [this.#finding('listen.ops', cannotListen(at.ops, fault))]
+      return [faultAt(first.loaded, 'listen.ops', 'C301', cannotListen(at.ops, fault))]
     }
     try {
       this.#listener = await this.#listen(first)
     } catch (fault) {
-      return [this.#finding('listen.proxy', cannotListen(at.proxy, fault))]
+      return [faultAt(first.loaded, 'listen.proxy', 'C301', cannotListen(at.proxy, fault))]
     }
     this.#watching = this.#watch(first)
     announce(deps.log, first, formatEndpoint(this.proxy), formatEndpoint(this.ops))
@@ -160,6 +161,8 @@ export class Runtime {
       inFlight: this.#inFlight,
       zones: zoneClocks(),
       identify: this.#identifier.identify,
+      nonce: this.#identifier.nonce,
+      challenged: this.#identifier.challenged,
       audit,
       meter: entry => {
         meterExchange(metrics, entry)
@@ -202,7 +205,7 @@ export class Runtime {
 
   /** Makes what outlives snapshots follow the one now in force. */
   #apply(next: Snapshot): void {
-    this.#identifier.configure(next.loaded.issuers)
+    this.#identifier.configure(next.loaded.issuers, next.loaded.dpop)
     this.#assertions.configure(assertionKeys(next.loaded))
     this.#hops.follow(next.loaded)
     this.#parts.credentials.follow(next.loaded, next.policy.roles)
@@ -218,7 +221,7 @@ export class Runtime {
         .reload({ by: 'change', withoutTests: false, why: '' })
         .catch((fault: unknown) => this.#parts.deps.log.error({ fault: String(fault) }, 'reload failed'))
     }
-    return watchPaths(watchedFiles(loaded), [resolve(base, config.policies.dir)], this.#parts.deps, changed)
+    return watchPaths([resolve(file), ...loaded.secretFiles], [resolve(base, config.policies.dir)], this.#parts.deps, changed)
   }
 
   async reload(request: ReloadRequest): Promise<ReloadResult> {
@@ -228,21 +231,20 @@ export class Runtime {
     return result
   }
 
+  rollback(tenant: string, why: string): Promise<RollbackResult | NoRollback> {
+    this.#record('control', { act: 'rollback', tenant, why })
+    return this.#reloader.rollback(tenant, why)
+  }
+
   #controlReload(body: Readonly<Record<string, unknown>>): Promise<ReloadResult> {
     return this.reload({ by: 'control', withoutTests: body['withoutTests'] === true, why: String(body['why'] ?? '').slice(0, 1000) })
   }
 
-  ready(): ReturnType<typeof readiness> {
-    return readiness(this.#views)
-  }
+  readonly ready = (): ReturnType<typeof readiness> => readiness(this.#views)
 
-  status(): object {
-    return statusOf(this.#views)
-  }
+  readonly status = (): object => statusOf(this.#views)
 
-  sources(): MetricSources {
-    return metricSources(this.#views)
-  }
+  readonly sources = (): MetricSources => metricSources(this.#views)
 
   async drain(): Promise<{ readonly quiet: boolean; readonly inFlight: number }> {
     const { clock } = this.#parts.deps
@@ -289,11 +291,5 @@ export class Runtime {
 
   #record(kind: 'control', detail: Readonly<Record<string, string | boolean>>): void {
     this.#parts.audit.event({ kind, code: eventCodes[kind], time: this.#parts.deps.clock.now(), tenant: null, detail })
-  }
-
-  #finding(key: string, message: string): Finding {
-    const { read, file } = this.#parts.first.loaded
-    const offset = read.provenance.get(key)
-    return { ...configFinding(file, 'C301', message), ...(offset === undefined || offset === null ? {} : read.source.position(offset)) }
   }
 }

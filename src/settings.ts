@@ -20,7 +20,8 @@ import { path } from './config/values.ts'
 import { credentialsShape } from './credentials/settings.ts'
 import { gatewayShape, limitsShape, listenShape, routeShape } from './edge/settings.ts'
 import { type AssertionSettings, assertionShape } from './identity/assertion-settings.ts'
-import { issuersShape } from './identity/settings.ts'
+import { dpopShape } from './identity/dpop-settings.ts'
+import { type IssuerEntry, issuerFields, issuersShape } from './identity/issuer-entry.ts'
 import type { Finding } from './model/finding.ts'
 import { auditSettings } from './record/settings.ts'
 import { type CassandraSettings, cassandraShape } from './store/settings.ts'
@@ -41,6 +42,7 @@ export const configShape = record({
   listen: required(listenShape, 'Where Postern listens.'),
   gateway: required(gatewayShape, 'How the gateway is known.'),
   issuers: required(issuersShape, 'OpenID providers whose tokens are accepted.'),
+  dpop: optional(dpopShape, allDefaults(dpopShape), 'Proofs of possession (RFC 9449): always checked for a token that is bound to a key.'),
   upstreams: required(named(upstreamShape, upstreamName, { max: 256 }), 'Backends by name.'),
   routes: required(list(routeShape, { min: 1, max: 1000 }), 'Which backend answers for which host and path.'),
   policies: optional(policiesShape, allDefaults(policiesShape), 'Where the policies are.'),
@@ -90,6 +92,14 @@ const crossCheck = (config: Config, source: Source, provenance: Provenance): voi
       202,
       'shared-secret needs secret-files: [path]. Write at least one file with 32 random bytes or more.',
     )
+  if (config.gateway['caller-certificate'] === 'header' && config.gateway.proof.includes('none-accept-direct-traffic'))
+    source.error(
+      at('gateway.caller-certificate'),
+      204,
+      'without proof of the gateway anyone could write x-postern-client-cert. Remove caller-certificate, or write proof: [shared-secret].',
+    )
+  if (config.dpop['nonce-key-file'] !== null && !config.dpop.nonce)
+    source.error(at('dpop.nonce-key-file'), 204, 'a key without nonces does nothing. Write nonce: true beside it, or remove it.')
   for (const [name, upstream] of config.upstreams)
     if (upstream.delivery === 'header' && !upstream.url.local)
       source.error(
@@ -155,19 +165,28 @@ export interface Shown {
 export const showConfig = (read: ReadConfig): Shown[] => {
   if (read.config === null) return []
   const rows: Shown[] = []
-  const from = (key: string): string => {
-    const offset = read.provenance.get(key)
-    if (offset === undefined || offset === null) return 'default'
+  const place = (offset: number | string | null | undefined): string => {
+    if (typeof offset !== 'number') return offset ?? 'default'
     const { line, column } = read.source.position(offset)
     return `${read.source.file}:${line}:${column}`
   }
+  const from = (key: string): string => place(read.provenance.get(key))
+  /** One by one: what a preset set must be seen to come from there. */
+  const issuers = (entries: readonly IssuerEntry[]): Shown[] =>
+    entries.flatMap((entry, i) =>
+      Object.entries(issuerFields).map(([key, { shape, restart }]) => {
+        const value = spell(shape, entry[key as keyof IssuerEntry])
+        return { key: `issuers[${i}].${key}`, value, from: place(entry.from.get(key)), restart }
+      }),
+    )
   const visit = (fields: Fields, values: Record<string, unknown>, prefix: string, restart: boolean): void => {
     for (const [key, field] of Object.entries(fields)) {
       if (isNotBuilt(field)) continue
       const name = prefix + key
       const inner = (field.shape as { readonly fields?: Fields }).fields
       const value = values[key]
-      if (inner && typeof value === 'object' && value !== null)
+      if (name === 'issuers') rows.push(...issuers(value as readonly IssuerEntry[]))
+      else if (inner && typeof value === 'object' && value !== null)
         visit(inner, value as Record<string, unknown>, `${name}.`, restart || field.restart)
       else rows.push({ key: name, value: spell(field.shape, value), from: from(name), restart: restart || field.restart })
     }

@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto'
 import { createRouteTable, type RouteTable } from './edge/routes.ts'
-import type { LimitsSettings } from './edge/settings.ts'
+import type { LimitsSettings, RouteSettings } from './edge/settings.ts'
 import type { GatewayTrust } from './edge/trust.ts'
 import { type LoadedConfig, proofOf } from './load.ts'
 import type { PolicyEngine } from './model/decision.ts'
+import type { Route } from './model/exchange.ts'
 import type { UpstreamPlan } from './upstream/hop.ts'
 
 /** Configuration and policies, composed: everything a request is judged by. Frozen; replaced whole, never changed. */
@@ -30,10 +31,13 @@ export const createSnapshot = (loaded: LoadedConfig, policy: PolicyEngine, befor
   return Object.freeze({
     digest: createHash('sha256').update(`${loaded.digest}:${policy.digest}`).digest('hex'),
     loaded,
-    gateway: { proof: proofOf(config), secrets: loaded.secrets },
-    routes: createRouteTable(config.routes, config.gateway['strip-prefix']),
+    gateway: { proof: proofOf(config), secrets: loaded.secrets, callerCertificate: config.gateway['caller-certificate'] === 'header' },
+    routes: createRouteTable(config.routes.map(withPublicUrl), config.gateway['strip-prefix']),
     upstreams,
     limits: config.limits,
     policy,
   })
 }
+
+/** API Gateway speaks nothing but TLS to its clients. */
+const withPublicUrl = (route: RouteSettings): Route => ({ ...route, publicUrl: route['public-url'] ?? `https://${route.host}` })

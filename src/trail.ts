@@ -97,10 +97,13 @@ export class Trail {
       requestBytes: this.requestBytes,
       effect: decision?.effect ?? 'deny',
       rule: decision === null ? '' : decision.effect === 'allow' ? decision.permit.rule : decision.reason,
+      role: decision?.effect === 'allow' ? decision.permit.cassandraRole : null,
       reason: this.#reason(),
       policyDigest: decision === null ? null : decision.effect === 'allow' ? decision.permit.policyDigest : decision.policyDigest,
-      inDoubt: decision?.effect === 'deny' && decision.inDoubt,
+      decided: decision === null || identity === null || origin === null ? null : { basis: decision.basis, identity, origin },
+      inDoubt: decision?.effect === 'deny' ? decision.inDoubt : (decision?.observed?.inDoubt ?? false),
       shadow: decision?.shadow ?? null,
+      observed: observedIn(decision),
       credentialRole: this.credential?.role ?? null,
       credentialGeneration: this.credential?.generation ?? null,
       upstream: this.upstream,
@@ -119,6 +122,9 @@ export class Trail {
     return this.#refusal.detail === '' ? this.#refusal.row.reason : `${this.#refusal.row.reason}: ${this.#refusal.detail}`
   }
 }
+
+const observedIn = (decision: Decision | null): ExchangeEntry['observed'] =>
+  decision?.effect === 'allow' && decision.observed !== null ? { effect: decision.observed.effect, rule: decision.permit.rule } : null
 
 /** A request that the parser refused: there is no head, only that somebody sent something. */
 export const malformedEntry = (time: number, refusal: Refusal, requestId: string, peer: string | null): ExchangeEntry => ({
@@ -142,10 +148,13 @@ export const malformedEntry = (time: number, refusal: Refusal, requestId: string
   requestBytes: 0,
   effect: 'deny',
   rule: '',
+  role: null,
   reason: refusal.row.reason,
   policyDigest: null,
+  decided: null,
   inDoubt: false,
   shadow: null,
+  observed: null,
   credentialRole: null,
   credentialGeneration: null,
   upstream: null,

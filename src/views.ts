@@ -1,6 +1,7 @@
 import { type Endpoint, formatEndpoint } from './config/values.ts'
-import type { IssuerStatus } from './identity/identify.ts'
+import type { Identifier } from './identity/identify.ts'
 import type { CredentialStatus } from './model/credential.ts'
+import type { Observing } from './model/decision.ts'
 import type { Clock } from './model/deps.ts'
 import type { Finding } from './model/finding.ts'
 import type { AuditStatus } from './record/host.ts'
@@ -14,11 +15,12 @@ export interface Views {
   readonly startedAt: number
   readonly audit: () => AuditStatus
   readonly credentials: () => readonly CredentialStatus[]
-  readonly issuers: () => readonly IssuerStatus[]
-  readonly tokenCache: () => { readonly entries: number; readonly bytes: number }
+  readonly identifier: Pick<Identifier, 'status' | 'cache' | 'proofs'>
   readonly snapshot: () => Snapshot
   /** What the last reload refused. */
   readonly refused: () => readonly Finding[]
+  /** Milliseconds since the epoch. */
+  readonly lastGoodLoad: () => number
   readonly inFlight: () => number
   readonly rateBuckets: () => number
   readonly hideBytes: () => number
@@ -39,12 +41,16 @@ export const readiness = (views: Views): { readonly ready: boolean; readonly det
     ready,
     draining: views.draining(),
     audit: { ready: audit.ready, fault: audit.fault },
-    issuers: views.issuers(),
+    issuers: views.identifier.status(),
     credentials: views.credentials(),
     tenants: views.snapshot().policy.tenants,
   }
   return { ready, detail }
 }
+
+/** Tenants in observe mode, as the clock has it. */
+const observing = ({ clock, snapshot }: Views): readonly Observing[] =>
+  snapshot().policy.observing.filter(({ until }) => clock.now() < until)
 
 /** `postern status`. */
 export const statusOf = (views: Views): object => {
@@ -61,6 +67,7 @@ export const statusOf = (views: Views): object => {
     snapshot: snapshot.digest,
     configuration: { file: snapshot.loaded.file, digest: snapshot.loaded.digest },
     refused_on_disk: views.refused(),
+    observing: observing(views).map(({ tenant, until }) => ({ tenant, until: new Date(until).toISOString() })),
     in_flight: views.inFlight(),
     streams: views.streams(),
     audit: { ...audit, records: Object.fromEntries(audit.records) },
@@ -71,12 +78,15 @@ export const statusOf = (views: Views): object => {
 export const metricSources = (views: Views): MetricSources => ({
   audit: views.audit,
   policies: () => views.snapshot().policy.tenants,
+  observing: () => observing(views),
+  lastGoodLoad: views.lastGoodLoad,
   credentials: views.credentials,
   keys: () =>
-    views
-      .issuers()
+    views.identifier
+      .status()
       .map(({ issuer, ageSeconds }) => ({ issuer, fetchedAt: ageSeconds === null ? null : views.clock.now() - ageSeconds * 1000 })),
-  tokenCache: views.tokenCache,
+  tokenCache: views.identifier.cache,
+  proofs: views.identifier.proofs,
   inFlight: views.inFlight,
   rateBuckets: views.rateBuckets,
   hideBytes: views.hideBytes,

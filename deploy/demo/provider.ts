@@ -202,7 +202,7 @@ const authorizationCode = async (provider: Provider, issuer: string, user: strin
 type Row = Record<string, unknown> & { grantId?: string; consumed?: number }
 
 /** The package's own store prints a warning; this one holds the same little, and survives a rotation of keys. Oldest rows go first. */
-const memory = (): unknown => {
+export const memory = (): unknown => {
   const rows = new Map<string, Row>()
   return (kind: string) => ({
     async upsert(id: string, row: Row) {

@@ -2,7 +2,7 @@ import { hostname } from 'node:os'
 import type { CassandraSession } from '../model/cassandra.ts'
 import type { Credential, CredentialProvider, CredentialStatus, Unavailable } from '../model/credential.ts'
 import type { Clock } from '../model/deps.ts'
-import type { Secret } from '../model/secret.ts'
+import type { Secret, SecretBytes } from '../model/secret.ts'
 import type { Acts, CutDone, RoleHistory } from './acts.ts'
 import { messageOf } from './attempt.ts'
 import { paced } from './budget.ts'
@@ -21,7 +21,7 @@ export interface CassandraProviderOptions {
   readonly settings: RotationSettings
   readonly group: string
   /** AES-256 keys by which the group's sidecars share credentials; none: only the lease holder serves them. */
-  readonly keys: readonly Buffer[]
+  readonly keys: readonly SecretBytes[]
   /** Opens the manager's session; tried again for as long as it rejects. */
   readonly connect: () => Promise<CassandraSession>
   readonly observe: Observe

@@ -2,6 +2,7 @@ import type { CassandraSession } from '../model/cassandra.ts'
 import type { CredentialProvider } from '../model/credential.ts'
 import type { Deps } from '../model/deps.ts'
 import type { Finding } from '../model/finding.ts'
+import type { SecretBytes } from '../model/secret.ts'
 import type { Acts } from './acts.ts'
 import { openCassandraProvider } from './cassandra.ts'
 import type { Observe } from './events.ts'
@@ -14,7 +15,7 @@ export interface ProviderOptions {
   /** `cassandra.group`. */
   readonly group: string
   /** Contents of `cassandra.key-files`. */
-  readonly keys: readonly Buffer[]
+  readonly keys: readonly SecretBytes[]
   /** Opens a session as the manager; only the cassandra provider calls it. */
   readonly connect: () => Promise<CassandraSession>
   readonly observe: Observe

@@ -1,5 +1,5 @@
 import { createCipheriv, createDecipheriv, createHash } from 'node:crypto'
-import { Secret } from '../model/secret.ts'
+import { Secret, type SecretBytes } from '../model/secret.ts'
 import type { Slot } from './names.ts'
 
 /** What a stored secret belongs to. Bound into its encryption, so that a row copied to another place opens nothing. */
@@ -21,7 +21,7 @@ export interface Vault {
 
 export interface VaultOptions {
   /** AES-256 keys; the first seals, all open: a new key is put first once every sidecar has it. */
-  readonly keys: readonly Buffer[]
+  readonly keys: readonly SecretBytes[]
   readonly cluster: string
   readonly group: string
   readonly random: (bytes: number) => Buffer
@@ -32,7 +32,7 @@ const tagBytes = 16
 
 /** AES-256-GCM (NIST SP 800-38D); random 96-bit nonces are good for 2^32 secrets a key. */
 export const openVault = ({ keys, cluster, group, random }: VaultOptions): Vault => {
-  const byId = new Map(keys.map(key => [keyId(key), key]))
+  const byId = new Map(keys.map(key => [keyId(key.open()), key]))
   const [first] = byId
   const context = ({ role, generation, slot, notBefore, notAfter }: Place): Buffer =>
     framed([cluster, group, role, String(generation), slot, String(notBefore), String(notAfter)])
@@ -41,7 +41,7 @@ export const openVault = ({ keys, cluster, group, random }: VaultOptions): Vault
       if (first === undefined) throw new Error('no key to seal with')
       const [id, key] = first
       const iv = random(ivBytes)
-      const cipher = createCipheriv('aes-256-gcm', key, iv, { authTagLength: tagBytes }).setAAD(context(place))
+      const cipher = createCipheriv('aes-256-gcm', key.open(), iv, { authTagLength: tagBytes }).setAAD(context(place))
       const text = Buffer.concat([cipher.update(secret.open(), 'utf8'), cipher.final()])
       return `v1.${id}.${Buffer.concat([iv, text, cipher.getAuthTag()]).toString('base64url')}`
     },
@@ -50,7 +50,7 @@ export const openVault = ({ keys, cluster, group, random }: VaultOptions): Vault
       const key = byId.get(id)
       const bytes = Buffer.from(body, 'base64url')
       if (version !== 'v1' || key === undefined || bytes.length < ivBytes + tagBytes) return null
-      const decipher = createDecipheriv('aes-256-gcm', key, bytes.subarray(0, ivBytes), { authTagLength: tagBytes })
+      const decipher = createDecipheriv('aes-256-gcm', key.open(), bytes.subarray(0, ivBytes), { authTagLength: tagBytes })
       decipher.setAAD(context(place)).setAuthTag(bytes.subarray(-tagBytes))
       try {
         return new Secret(Buffer.concat([decipher.update(bytes.subarray(ivBytes, -tagBytes)), decipher.final()]).toString('utf8'))

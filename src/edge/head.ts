@@ -15,6 +15,7 @@ export interface Head {
   readonly framing: Framing
   readonly headers: readonly string[]
   readonly authorization: string | null
+  readonly dpop: string | null
   readonly userAgent: string
   readonly upgrade: 'websocket' | null
   readonly expectsContinue: boolean
@@ -23,6 +24,7 @@ export interface Head {
     readonly clientIp: readonly string[]
     readonly host: readonly string[]
     readonly requestId: readonly string[]
+    readonly clientCert: readonly string[]
   }
 }
 
@@ -43,8 +45,9 @@ class Fields {
   readonly kept: string[] = []
   readonly hosts: string[] = []
   readonly authorizations: string[] = []
+  readonly dpops: string[] = []
   readonly nominated: string[] = []
-  readonly gateway = { proof: [] as string[], clientIp: [] as string[], host: [] as string[], requestId: [] as string[] }
+  readonly gateway = { proof: [], clientIp: [], host: [], requestId: [], clientCert: [] } as Record<keyof Head['gateway'], string[]>
   length: string | null = null
   transferEncoding: string | null = null
   upgrade: string | null = null
@@ -86,6 +89,9 @@ class Fields {
 
   #addRare(role: FieldRole, value: string): void {
     switch (role) {
+      case 'dpop':
+        this.dpops.push(value)
+        break
       case 'upgrade':
         this.upgrade = this.upgrade === null ? value : `${this.upgrade}, ${value}`
         break
@@ -104,6 +110,9 @@ class Fields {
       case 'gateway-request-id':
         this.gateway.requestId.push(value)
         break
+      case 'gateway-client-cert':
+        this.gateway.clientCert.push(value)
+        break
       default:
     }
   }
@@ -120,6 +129,8 @@ export const readHead = (raw: RawHead): Head | Refusal => {
   const framing = readFraming(fields, method, raw.httpVersion)
   if (framing instanceof Refusal) return framing
   if (fields.authorizations.length > 1) return new Refusal('PST1005', 'authorization')
+  // RFC 9449 section 4.3, check 1.
+  if (fields.dpops.length > 1) return new Refusal('PST1005', 'dpop')
   const place = readPlace(raw.url ?? '', fields.hosts)
   if (place instanceof Refusal) return place
   const headers = withoutNominated(fields)
@@ -133,6 +144,7 @@ export const readHead = (raw: RawHead): Head | Refusal => {
     framing,
     headers,
     authorization: fields.authorizations[0] ?? null,
+    dpop: fields.dpops[0] ?? null,
     userAgent: fields.userAgent,
     upgrade:
       upgrading && fields.upgrade?.toLowerCase() === 'websocket' && method === 'GET' && raw.httpVersion === '1.1' ? 'websocket' : null,

@@ -6,6 +6,7 @@ export type FieldRole =
   | 'drop'
   | 'host'
   | 'authorization'
+  | 'dpop'
   | 'content-length'
   | 'transfer-encoding'
   | 'connection'
@@ -16,10 +17,12 @@ export type FieldRole =
   | 'gateway-client-ip'
   | 'gateway-host'
   | 'gateway-request-id'
+  | 'gateway-client-cert'
 
 const roles = new Map<string, FieldRole>([
   ['host', 'host'],
   ['authorization', 'authorization'],
+  ['dpop', 'dpop'],
   ['content-length', 'content-length'],
   ['transfer-encoding', 'transfer-encoding'],
   ['connection', 'connection'],
@@ -30,10 +33,11 @@ const roles = new Map<string, FieldRole>([
   ['x-postern-client-ip', 'gateway-client-ip'],
   ['x-postern-host', 'gateway-host'],
   ['x-postern-gateway-request-id', 'gateway-request-id'],
+  ['x-postern-client-cert', 'gateway-client-cert'],
 ])
 
-/** RFC 9110 section 7.6.1, and `DPoP`, whose proof is made for Postern alone. */
-const hopByHop = ['keep-alive', 'proxy-connection', 'te', 'trailer', 'proxy-authenticate', 'proxy-authorization', 'http2-settings', 'dpop']
+/** RFC 9110 section 7.6.1. */
+const hopByHop = ['keep-alive', 'proxy-connection', 'te', 'trailer', 'proxy-authenticate', 'proxy-authorization', 'http2-settings']
 
 /** Identity, forwarding and override fields that frameworks believe. Each one was an advisory somewhere (T11, T12, T14). */
 const claimed = [

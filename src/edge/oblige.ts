@@ -51,6 +51,10 @@ const endToEnd = (answer: Answer): string[] | Refusal => {
     if (name === 'connection') for (const token of value.toLowerCase().split(',')) nominated.push(token.trim())
     // undici has undone the chunks; any other coding would reach the client unnamed and unreadable.
     if (name === 'transfer-encoding' && value.toLowerCase() !== 'chunked') return new Refusal('PST5002', 'transfer-encoding')
+    // Proofs are made for Postern: a nonce of the backend's would make the next one wrong.
+    if (name === 'dpop-nonce') continue
+    // Proofs are made for Postern: a nonce of the backend's would make the next one wrong.
+    if (name === 'dpop-nonce') continue
     if (hopByHop.has(name) || /^x[-_.]postern[-_.]/.test(name)) continue
     if (name === 'content-length' && answer.status === 204) continue
     headers.push(name, value)

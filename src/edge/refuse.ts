@@ -1,5 +1,5 @@
 import { Outgoing } from '../model/exchange.ts'
-import type { LoginChallenge, Refusal } from '../model/problem.ts'
+import type { DpopChallenge, LoginChallenge, Refusal } from '../model/problem.ts'
 
 const titles: Record<number, string> = {
   400: 'Bad Request',
@@ -35,6 +35,7 @@ export const refuse = (refusal: Refusal, requestId: string, gatewayRequestId: st
   ]
   if (gatewayRequestId !== null) headers.push('x-postern-gateway-request-id', gatewayRequestId)
   if (status === 401) headers.push('www-authenticate', challenge(refusal))
+  if (refusal.dpop !== null && refusal.dpop.nonce !== null) headers.push('dpop-nonce', refusal.dpop.nonce)
   if (status === 405) headers.push('allow', 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS')
   const wait = refusal.retryAfter || (status === 503 ? 1 : 0)
   if (wait > 0) headers.push('retry-after', String(Math.ceil(wait)))
@@ -43,14 +44,20 @@ export const refuse = (refusal: Refusal, requestId: string, gatewayRequestId: st
 
 /** RFC 6750 section 3: no error code where no token came; otherwise `invalid_token` and no description, which would help only an attacker. */
 const challenge = (refusal: Refusal): string => {
-  if (refusal.challenge !== null) return stepUp(refusal.challenge)
+  if (refusal.challenge !== null) return stepUp(refusal.challenge, refusal.dpop)
+  if (refusal.dpop !== null) return `DPoP error="${dpopError(refusal)}", algs="${refusal.dpop.algorithms}"`
   return refusal.code === 'PST3001' || refusal.code === 'PST3014' ? 'Bearer' : 'Bearer error="invalid_token"'
 }
 
+/** RFC 9449 sections 7.1 and 9: the client must know whether its token, its proof or only the nonce is to be replaced. */
+const dpopError = ({ code }: Refusal): string =>
+  code === 'PST3015' || code === 'PST3016' ? 'invalid_dpop_proof' : code === 'PST3017' ? 'use_dpop_nonce' : 'invalid_token'
+
 /** RFC 9470 section 3. The reader of policies admits nothing that could end the quoted string. */
-const stepUp = ({ acrValues, maxAge }: LoginChallenge): string =>
+const stepUp = ({ acrValues, maxAge }: LoginChallenge, dpop: DpopChallenge | null): string =>
   [
-    'Bearer error="insufficient_user_authentication"',
+    `${dpop === null ? 'Bearer' : 'DPoP'} error="insufficient_user_authentication"`,
     ...(acrValues.length === 0 ? [] : [`acr_values="${acrValues.join(' ')}"`]),
     ...(maxAge === null ? [] : [`max_age="${maxAge}"`]),
+    ...(dpop === null ? [] : [`algs="${dpop.algorithms}"`]),
   ].join(', ')

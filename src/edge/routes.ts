@@ -4,6 +4,8 @@ export interface Found {
   readonly route: Route | null
   /** The path after `gateway.strip-prefix`: what policy sees and what goes upstream. */
   readonly path: string
+  /** Where clients reach the route, or its host where none covers the path; null for a host that no route names. */
+  readonly publicUrl: string | null
 }
 
 export interface RouteTable {
@@ -19,9 +21,11 @@ export const createRouteTable = (routes: readonly Route[], stripPrefix: string):
     find(host, path) {
       const stripped = strip(path, stripPrefix)
       // A path without the configured prefix has no route, but policy must still see something real: the path as it came.
-      if (stripped === null) return { route: null, path }
-      const route = byHost.get(host)?.find(candidate => covers(candidate.prefix, stripped)) ?? null
-      return { route, path: stripped }
+      const ofHost = byHost.get(host)
+      const whole = ofHost?.at(-1)?.publicUrl ?? null
+      if (stripped === null) return { route: null, path, publicUrl: whole }
+      const route = ofHost?.find(candidate => covers(candidate.prefix, stripped)) ?? null
+      return { route, path: stripped, publicUrl: route?.publicUrl ?? whole }
     },
   }
 }

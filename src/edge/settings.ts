@@ -15,7 +15,7 @@ import {
 } from '../config/shape.ts'
 import { duration, endpoint, hostName, path, size } from '../config/values.ts'
 import type { Proof } from '../model/exchange.ts'
-import { Ambiguous, canonicalPath } from '../model/target.ts'
+import { Ambiguous, canonicalPath, canonicalUrl } from '../model/target.ts'
 
 const tls = notBuilt('TLS of the proxy listener.')
 
@@ -53,6 +53,19 @@ const pathPrefix = parsed(
   value => value || '/',
 )
 
+/** Canonical, without a trailing slash. */
+const publicUrl = parsed(
+  'the URL under which clients reach the route, such as https://api.example.com/prod',
+  value => {
+    const canonical = /[?#]/.test(value) ? null : canonicalUrl(value)
+    if (canonical === null)
+      return new Wrong(`"${value}" is not the base of a URL; write https://api.example.com or https://api.example.com/prod.`)
+    return canonical.endsWith('/') ? canonical.slice(0, -1) : canonical
+  },
+  204,
+  { format: 'uri' },
+)
+
 export const gatewayShape = record({
   proof: required(
     proofs,
@@ -62,6 +75,11 @@ export const gatewayShape = record({
     list(path('a file path'), { max: 16 }),
     [],
     'Files with one accepted secret each (at least 32 bytes); several during a rotation.',
+  ),
+  'caller-certificate': optional(
+    choice(['none', 'header']),
+    'none',
+    "header: the gateway maps its client's certificate, percent-encoded PEM, into x-postern-client-cert; certificate-bound tokens need it.",
   ),
   'source-ranges': notBuilt('Address ranges of the gateway.'),
   'client-certificate-pins': notBuilt('SPKI pins of the gateway client certificate.'),
@@ -84,6 +102,11 @@ export const routeShape = record({
   host: required(hostName(), 'The original host, as the gateway maps it (x-postern-host).'),
   prefix: optional(pathPrefix, '', 'Path prefix, on segment borders. The longest wins.'),
   upstream: required(text('an upstream name'), 'Name under upstreams.'),
+  'public-url': optional<string | null>(
+    publicUrl,
+    null,
+    'Base of the URLs that clients use, for DPoP proofs; the path after strip-prefix follows. Default: https:// and the host.',
+  ),
   preflight: optional(choice(['refuse'], ['forward']), 'refuse', 'What happens to CORS preflights.'),
   'on-audit-full': optional(choice(['refuse'], ['serve-unrecorded']), 'refuse', 'What happens when the audit has no room.'),
 })

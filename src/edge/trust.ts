@@ -1,13 +1,16 @@
-import { timingSafeEqual } from 'node:crypto'
 import type { Origin, Proof } from '../model/exchange.ts'
 import { Refusal } from '../model/problem.ts'
+import type { SecretBytes } from '../model/secret.ts'
+import { certificateDigest } from './certificate.ts'
 import { canonicalIp, type Head, readAuthority } from './head.ts'
 import type { RouteTable } from './routes.ts'
 
 export interface GatewayTrust {
   readonly proof: Proof
   /** Every accepted secret, as bytes; empty only under `none-accept-direct-traffic`. */
-  readonly secrets: readonly Buffer[]
+  readonly secrets: readonly SecretBytes[]
+  /** Whether the gateway maps its client's certificate; otherwise that field is removed unread. */
+  readonly callerCertificate: boolean
 }
 
 /**
@@ -24,7 +27,8 @@ export const trust = (head: Head, id: string, peer: string | undefined, gateway:
   const clientIp = direct ? canonicalIp(peer ?? '') : gatewayIp(head.gateway.clientIp)
   const host = direct ? head.host : gatewayHost(head)
   const requestId = direct ? null : gatewayRequestId(head.gateway.requestId)
-  for (const field of [clientIp, host, requestId]) if (field instanceof Refusal) return field
+  const certificate = direct || !gateway.callerCertificate ? null : gatewayCertificate(head.gateway.clientCert)
+  for (const field of [clientIp, host, requestId, certificate]) if (field instanceof Refusal) return field
   const found = routes.find(host as string, head.target.path)
   return {
     id,
@@ -37,19 +41,22 @@ export const trust = (head: Head, id: string, peer: string | undefined, gateway:
     clientIp: clientIp as string | null,
     gatewayRequestId: requestId as string | null,
     route: found.route,
+    publicUrl: found.publicUrl,
     authorization: head.authorization,
+    dpop: head.dpop,
+    clientCertificate: certificate as Buffer | null,
     headers: head.headers,
     userAgent: head.userAgent,
   }
 }
 
-const prove = (values: readonly string[], secrets: readonly Buffer[]): Refusal | null => {
+const prove = (values: readonly string[], secrets: readonly SecretBytes[]): Refusal | null => {
   if (values.length === 0) return new Refusal('PST1101')
   if (values.length > 1) return new Refusal('PST1103', 'x-postern-gateway-proof')
   const given = Buffer.from(values[0] ?? '', 'latin1')
   let proved = false
   // Every member is compared, in constant time, so that timing tells neither which secret nor how much of it fitted.
-  for (const secret of secrets) if (secret.length === given.length && timingSafeEqual(secret, given)) proved = true
+  for (const secret of secrets) if (secret.equals(given)) proved = true
   return proved ? null : new Refusal('PST1102')
 }
 
@@ -65,6 +72,10 @@ const gatewayHost = (head: Head): string | Refusal => {
   const [value] = head.gateway.host
   return value === undefined ? head.host : (readAuthority(value) ?? new Refusal('PST1103', 'x-postern-host'))
 }
+
+/** A mapping without a value arrives empty: a client that showed no certificate. */
+const gatewayCertificate = ([value = '']: readonly string[]): Buffer | null | Refusal =>
+  value === '' ? null : (certificateDigest(value) ?? new Refusal('PST1103', 'x-postern-client-cert'))
 
 const gatewayRequestId = (values: readonly string[]): string | null | Refusal => {
   const [value] = values

@@ -29,6 +29,15 @@ export interface Bounds {
   readonly failureEntries: number
   readonly failureBytes: number
   readonly failureFor: number
+  /** Answers about tokens of one issuer that were introspected, the calls for them under way, and the bytes of one. */
+  readonly introspectionEntries: number
+  readonly introspectionBytes: number
+  readonly introspectionCalls: number
+  readonly answerBytes: number
+  /** DPoP proofs remembered: so many requests in the time that a proof is good for. */
+  readonly proofs: number
+  /** Half of the time for which a nonce is surely good. */
+  readonly nonceSpan: number
 }
 
 export const defaultBounds: Bounds = Object.freeze({
@@ -49,4 +58,10 @@ export const defaultBounds: Bounds = Object.freeze({
   failureEntries: 1_000,
   failureBytes: 4 * 1024 * 1024,
   failureFor: 5_000,
+  introspectionEntries: 10_000,
+  introspectionBytes: 16 * 1024 * 1024,
+  introspectionCalls: 32,
+  answerBytes: 64 * 1024,
+  proofs: 400_000,
+  nonceSpan: 120_000,
 })

@@ -6,11 +6,14 @@ export class TokenCache<E> {
   readonly #entries = new Map<string, E>()
   readonly #maxEntries: number
   readonly #maxBytes: number
+  readonly #costOf: (key: string, entry: E) => number
   #bytes = 0
 
-  constructor(maxEntries: number, maxBytes: number) {
+  /** `costOf` estimates the heap that an entry holds. */
+  constructor(maxEntries: number, maxBytes: number, costOf: (key: string, entry: E) => number = tokenCost) {
     this.#maxEntries = maxEntries
     this.#maxBytes = maxBytes
+    this.#costOf = costOf
   }
 
   get size(): number {
@@ -27,7 +30,7 @@ export class TokenCache<E> {
 
   set(token: string, entry: E): void {
     this.delete(token)
-    this.#bytes += costOf(token)
+    this.#bytes += this.#costOf(token, entry)
     this.#entries.set(token, entry)
     for (const oldest of this.#entries.keys()) {
       if (this.#entries.size <= this.#maxEntries && this.#bytes <= this.#maxBytes) return
@@ -36,7 +39,10 @@ export class TokenCache<E> {
   }
 
   delete(token: string): void {
-    if (this.#entries.delete(token)) this.#bytes -= costOf(token)
+    const entry = this.#entries.get(token)
+    if (entry === undefined) return
+    this.#entries.delete(token)
+    this.#bytes -= this.#costOf(token, entry)
   }
 
   /** Lets go of what can no longer be used, so that claims do not lie about in memory after their token. */
@@ -45,5 +51,5 @@ export class TokenCache<E> {
   }
 }
 
-/** Estimate of the heap held by an entry: the token, its claims as objects (about three times their JSON), and the fixed parts. */
-const costOf = (token: string): number => 1024 + 4 * token.length
+/** The token, its claims as objects (about three times their JSON), and the fixed parts. */
+const tokenCost = (token: string): number => 1024 + 4 * token.length

@@ -1,11 +1,15 @@
 import type { Identity } from '../model/identity.ts'
 import { Refusal } from '../model/problem.ts'
+import { type Binding, bindingOf } from './binding.ts'
 import { isObject, type JsonObject } from './json.ts'
-import type { IssuerSettings, TokenType } from './settings.ts'
+import type { TokenType } from './presets.ts'
+import type { IssuerSettings } from './settings.ts'
 
 /** A caller, and the span of the wall clock in which the token may be used again; milliseconds, tolerance included. */
 export interface Accepted {
   readonly identity: Identity
+  /** What must be proved on every request that shows the token; null: nothing. */
+  readonly binding: Binding | null
   readonly notBefore: number
   readonly notAfter: number
 }
@@ -18,34 +22,44 @@ export const tokenTypeOf = (typ: unknown): TokenType | null => {
   if (typ === undefined) return 'absent'
   if (typeof typ !== 'string') return null
   const word = typ.toLowerCase().replace(/^application\//, '')
-  return word === 'at+jwt' ? 'at+jwt' : word === 'jwt' ? 'JWT' : null
+  return word === 'at+jwt' || word === 'okta-internal-at+jwt' ? word : word === 'jwt' ? 'JWT' : null
 }
 
 /** Judges the payload of a token whose signature is verified (contract 6). */
 export const acceptClaims = (payload: JsonObject, type: TokenType, settings: IssuerSettings, now: number): Accepted | Refusal =>
-  notForAccess(payload, type) ?? read(payload, settings, now)
+  notForAccess(payload, type, settings) ?? read(payload, settings, now)
 
-/** Under a type that says nothing, what only an ID token carries marks one (OpenID Connect Core 2; Cognito's `token_use`). */
-const notForAccess = (payload: JsonObject, type: TokenType): Refusal | null => {
-  if (type !== 'at+jwt') {
+/** Under a type that says nothing, what only an ID token carries marks one (OpenID Connect Core 2; Cognito's `token_use`), or what it lacks. */
+const notForAccess = (payload: JsonObject, type: TokenType, settings: IssuerSettings): Refusal | null => {
+  if ((type === 'JWT' || type === 'absent') && !settings.idTokens) {
     for (const mark of ['nonce', 'at_hash', 'c_hash']) if (Object.hasOwn(payload, mark)) return new Refusal('PST3010', mark)
     if (Object.hasOwn(payload, 'token_use') && payload['token_use'] !== 'access') return new Refusal('PST3010', 'token_use')
   }
-  // A bound token is never a bearer token: whoever shows it without its proof may have stolen it (RFC 7800, RFC 9449, RFC 8705).
-  return Object.hasOwn(payload, 'cnf') ? new Refusal('PST3012', 'cnf') : null
+  for (const [claim, values] of settings.requiredClaims) {
+    const value = Object.hasOwn(payload, claim) ? payload[claim] : undefined
+    if (typeof value !== 'string' || !values.includes(value)) return new Refusal('PST3010', claim)
+  }
+  const { oneOfClaims } = settings
+  const lacking = oneOfClaims.length > 0 && !oneOfClaims.some(claim => Object.hasOwn(payload, claim))
+  return lacking ? new Refusal('PST3010', `none of ${oneOfClaims.join(', ')}`) : null
 }
 
 const read = (payload: JsonObject, settings: IssuerSettings, now: number): Accepted | Refusal => {
+  const { bound } = settings
+  if (bound !== null && payload[bound.claim] !== bound.value) return new Refusal('PST3011', bound.claim)
   const subject = payload['sub']
   if (!isName(subject)) return new Refusal('PST3011', 'sub')
-  const audiences = names(payload['aud'])
-  if (!audiences || audiences.length === 0) return new Refusal('PST3011', 'aud')
+  const audienceClaim = settings.audienceClaims.find(claim => Object.hasOwn(payload, claim)) ?? 'aud'
+  const audiences = names(payload[audienceClaim])
+  if (!audiences || audiences.length === 0) return new Refusal('PST3011', audienceClaim)
   const time = timesOf(payload)
   if (time instanceof Refusal) return time
   const agents = agentsOf(payload['act'])
   if (!agents) return new Refusal('PST3011', 'act')
   const scopes = scopesOf(payload)
   if (scopes instanceof Refusal) return scopes
+  const binding = bindingOf(payload)
+  if (binding instanceof Refusal) return binding
   const odd = malformedSignIn(payload)
   if (odd !== null) return new Refusal('PST3011', odd)
 
@@ -55,10 +69,12 @@ const read = (payload: JsonObject, settings: IssuerSettings, now: number): Accep
   if (now >= notAfter) return new Refusal('PST3007', 'exp')
   if (now < notBefore) return new Refusal('PST3008', (time.nbf ?? 0) >= (time.iat ?? 0) ? 'nbf' : 'iat')
   if (time.exp - (time.iat ?? time.nbf ?? now) > settings.maxLifetime) return new Refusal('PST3013', 'exp')
-  if (!audiences.some(audience => settings.audiences.includes(audience))) return new Refusal('PST3009', 'aud')
+  if (!audiences.some(audience => settings.audiences.includes(audience))) return new Refusal('PST3009', audienceClaim)
+  const { oneOfScopes } = settings
+  if (oneOfScopes.length > 0 && !oneOfScopes.some(scope => scopes.includes(scope))) return new Refusal('PST3019', 'scope')
 
   const identity: Identity = { issuer: settings.issuer, subject, audiences, scopes, agents, claims: payload, expiresAt: time.exp }
-  return { identity: Object.freeze(identity), notBefore, notAfter }
+  return { identity: Object.freeze(identity), binding, notBefore, notAfter }
 }
 
 /** Text that can be shown and sent on: no controls (log injection, CVE-2025-25294) and no lone surrogates, which have no UTF-8. */

@@ -1,18 +1,24 @@
 import { allowInsecureRequests, customFetch, discovery, None } from 'openid-client'
 import type { Fetch, FetchInit } from '../model/deps.ts'
-import { type IssuerSettings, isLoopbackHost } from './settings.ts'
+import { isLoopbackHost } from './issuer-entry.ts'
+import type { IssuerSettings } from './settings.ts'
 
 /** Where an issuer's keys come from. Two issuers' settings that agree in these share their keys. */
-export type KeyOrigin = Pick<IssuerSettings, 'issuer' | 'ca' | 'allowHttpLoopback'>
+export type KeyOrigin = Pick<IssuerSettings, 'issuer' | 'jwksUri' | 'ca' | 'allowHttpLoopback'>
 
-interface CallBounds {
+export interface CallBounds {
   /** Milliseconds. */
   readonly timeout: number
   readonly maxBytes: number
 }
 
-/** The address of an issuer's JWKS by OpenID Connect Discovery. Rejects with an Error that names the cause. */
-export const discoverJwksUri = async (origin: KeyOrigin, fetch: Fetch, bounds: CallBounds): Promise<string> => {
+/** An address in an issuer's metadata, by OpenID Connect Discovery. Rejects with an Error that names the cause. */
+export const discoverAddress = async (
+  what: 'jwks_uri' | 'introspection_endpoint',
+  origin: KeyOrigin,
+  fetch: Fetch,
+  bounds: CallBounds,
+): Promise<string> => {
   const server = new URL(origin.issuer)
   const insecure = server.protocol === 'http:' && origin.allowHttpLoopback
   let cause: unknown
@@ -33,10 +39,10 @@ export const discoverJwksUri = async (origin: KeyOrigin, fetch: Fetch, bounds: C
   }).catch((error: unknown) => {
     throw new Error(`discovery: ${messageOf(cause ?? error)}`, { cause: error })
   })
-  const { issuer, jwks_uri } = found.serverMetadata()
+  const { issuer, [what]: address } = found.serverMetadata()
   // Byte for byte (OpenID Connect Discovery 4.3): the library compares parsed URLs, and not at all for two well-known providers.
   if (issuer !== origin.issuer) throw new Error(`discovery: the provider calls itself ${clip(issuer)}, not ${origin.issuer}`)
-  return checkedUri(jwks_uri, insecure)
+  return checkedUri(what, address, insecure)
 }
 
 /** The bytes of a JWKS. */
@@ -52,23 +58,23 @@ export const fetchJwks = async (origin: KeyOrigin, uri: string, fetch: Fetch, bo
 }
 
 /** Plain HTTP goes to loopback addresses only, whatever a name resolves to. */
-const initFor = (origin: KeyOrigin, url: URL, bounds: CallBounds): FetchInit => ({
+export const initFor = (origin: KeyOrigin, url: URL, bounds: CallBounds): FetchInit => ({
   timeout: bounds.timeout,
   maxBytes: bounds.maxBytes,
   loopbackOnly: url.protocol === 'http:',
   ...(origin.ca === null ? {} : { ca: origin.ca }),
 })
 
-/** Metadata may not lead from an https issuer to keys in the clear. */
-const checkedUri = (uri: unknown, insecure: boolean): string => {
+/** Metadata may not lead from an https issuer to keys or secrets in the clear. */
+const checkedUri = (what: string, uri: unknown, insecure: boolean): string => {
   const url = typeof uri === 'string' && URL.canParse(uri) ? new URL(uri) : null
-  if (!url) throw new Error('discovery: the metadata has no jwks_uri')
+  if (!url) throw new Error(`discovery: the metadata has no ${what}`)
   const allowed = url.protocol === 'https:' || (url.protocol === 'http:' && insecure && isLoopbackHost(url.hostname))
-  if (!allowed || url.username || url.password) throw new Error(`discovery: jwks_uri ${clip(url.href)} is not an https URL`)
+  if (!allowed || url.username || url.password) throw new Error(`discovery: ${what} ${clip(url.href)} is not an https URL`)
   return url.href
 }
 
 /** The library says what failed, and only its cause says why. */
-const messageOf = (error: unknown): string =>
+export const messageOf = (error: unknown): string =>
   error instanceof Error ? `${error.message}${error.cause instanceof Error ? `: ${error.cause.message}` : ''}` : String(error)
 const clip = (text: string): string => (text.length > 200 ? `${text.slice(0, 197)}...` : text)

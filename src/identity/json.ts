@@ -15,12 +15,14 @@ export const isCanonicalBase64url = (segment: string): boolean => {
   return rest === 0 || (rest === 2 && endOfTwo.includes(last)) || (rest === 3 && endOfThree.includes(last))
 }
 
+/** The JSON object in a base64url segment, or what is wrong with it. */
+export const decodeObject = (segment: string): JsonObject | string => readObject(Buffer.from(segment, 'base64url'))
+
 /**
- * The JSON object in a base64url segment, deeply frozen, or what is wrong with it. A member that stands twice is refused
+ * The JSON object in these bytes, deeply frozen, or what is wrong with it. A member that stands twice is refused
  * (RFC 7515 section 4, RFC 7519 section 4): parsers differ in which one they take, and so would a backend that reads the token itself.
  */
-export const decodeObject = (segment: string): JsonObject | string => {
-  const bytes = Buffer.from(segment, 'base64url')
+export const readObject = (bytes: Buffer): JsonObject | string => {
   if (!isUtf8(bytes)) return 'not UTF-8'
   const text = bytes.toString('utf8')
   let value: unknown

@@ -1,5 +1,5 @@
-import { createPublicKey, type KeyObject } from 'node:crypto'
-import { calculateJwkThumbprint, importJWK } from 'jose'
+import { createHash, createPublicKey, type KeyObject } from 'node:crypto'
+import { importJWK } from 'jose'
 import { type AlgorithmName, algorithmNames, algorithms, isAlgorithm } from './algorithms.ts'
 import type { JsonObject } from './json.ts'
 
@@ -40,24 +40,59 @@ export const readKey = async (jwk: JsonObject): Promise<VerificationKey | Skippe
     return new Skipped(`kty ${String(jwk['kty'])}, crv ${String(jwk['crv'])}, alg ${String(jwk['alg'])} do not fit`)
   if (jwk['kid'] !== undefined && typeof jwk['kid'] !== 'string') return new Skipped('kid is not text')
   if (Object.hasOwn(jwk, 'd')) return new Skipped('a private key was published')
-  const { kty } = algorithms[algorithm]
-  const bare: Record<string, string> = { kty }
-  for (const member of members[kty]) {
-    const value = jwk[member]
-    if (typeof value !== 'string' || !/^[A-Za-z0-9_-]+$/.test(value)) return new Skipped(`${member} is not base64url`)
-    bare[member] = value
-  }
+  const bare = bareOf(jwk, algorithm)
+  if (bare instanceof Skipped) return bare
   try {
-    const material = createPublicKey({ key: bare, format: 'jwk' })
-    const weak = weaknessOf(material)
-    if (weak !== null) return new Skipped(weak)
+    const material = importChecked(bare)
+    if (material instanceof Skipped) return material
     // A second library must read the same key.
     await importJWK(bare, algorithm)
-    const thumbprint = await calculateJwkThumbprint(material.export({ format: 'jwk' }))
+    const canonical = bareOf(material.export({ format: 'jwk' }) as JsonObject, algorithm)
+    if (canonical instanceof Skipped) return canonical
+    const thumbprint = thumbprintOf(canonical)
     return { kid: jwk['kid'] ?? null, thumbprint, algorithms: fits, material, live: true }
   } catch (error) {
     return new Skipped(error instanceof Error ? error.message : String(error))
   }
+}
+
+/** Members of private and of symmetric keys (RFC 7518 sections 6.2.2, 6.3.2, 6.4.1). */
+const secretMembers = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'] as const
+
+/** The key that a client sends along with what it signed, if it is the one meant; held to what a provider's keys are held to. */
+export const readClientKey = (jwk: JsonObject, algorithm: AlgorithmName, jkt: string): KeyObject | Skipped => {
+  for (const member of secretMembers) if (Object.hasOwn(jwk, member)) return new Skipped(`a private key (${member})`)
+  if (!algorithmsOf(jwk).includes(algorithm)) return new Skipped('does not fit alg')
+  const bare = bareOf(jwk, algorithm)
+  if (bare instanceof Skipped) return bare
+  if (thumbprintOf(bare) !== jkt) return new Skipped('not the key of the token')
+  try {
+    return importChecked(bare)
+  } catch {
+    return new Skipped('no key')
+  }
+}
+
+/** The required members alone, in the order of RFC 7638 section 3.2. */
+const bareOf = (jwk: JsonObject, algorithm: AlgorithmName): Readonly<Record<string, string>> | Skipped => {
+  const { kty } = algorithms[algorithm]
+  const bare: Record<string, string> = {}
+  for (const member of [...members[kty], 'kty'].sort()) {
+    const value = jwk[member]
+    if (typeof value !== 'string' || !/^[A-Za-z0-9_-]+$/.test(value)) return new Skipped(`${member} is not base64url`)
+    bare[member] = value
+  }
+  return bare
+}
+
+/** RFC 7638. The values are base64url: JSON has one spelling for them. */
+const thumbprintOf = (bare: Readonly<Record<string, string>>): string =>
+  createHash('sha256').update(JSON.stringify(bare)).digest('base64url')
+
+const importChecked = (bare: Readonly<Record<string, string>>): KeyObject | Skipped => {
+  const material = createPublicKey({ key: bare, format: 'jwk' })
+  const weak = weaknessOf(material)
+  return weak === null ? material : new Skipped(weak)
 }
 
 const purposeOf = (jwk: JsonObject): Skipped | null => {

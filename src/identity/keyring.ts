@@ -3,14 +3,14 @@ import { Refusal } from '../model/problem.ts'
 import type { AlgorithmName } from './algorithms.ts'
 import type { Bounds } from './bounds.ts'
 import { Bucket } from './bucket.ts'
-import { discoverJwksUri, fetchJwks, type KeyOrigin } from './discovery.ts'
+import { discoverAddress, fetchJwks, type KeyOrigin } from './discovery.ts'
 import type { VerificationKey } from './jwk.ts'
 import { KeySet, readJwks } from './jwks.ts'
 
 export type Found = VerificationKey | Refusal
 
 /**
- * The live keys of one issuer. Fetches them from the moment it is made, one fetch at a time, and again in the background; keeps what it has
+ * The live keys of one issuer, or of several that share them. Fetches them from the moment it is made, one fetch at a time, and again in the background; keeps what it has
  * while the provider is down, up to a bound; asks once more for an unknown key, as often as the bucket allows. Knows no other issuer, so a
  * bad one delays nobody else's tokens.
  */
@@ -23,6 +23,8 @@ export class KeyRing {
   #obtainedAt = 0
   #body: Buffer | null = null
   #skipped: ReadonlySet<string> = new Set()
+  /** For messages: the issuer, or where the keys of several are. */
+  readonly #name: string
   #jwksUri: string | null = null
   /** True when it brought keys; never rejects. */
   #flight: Promise<boolean> | null = null
@@ -36,6 +38,7 @@ export class KeyRing {
   constructor(deps: Deps, origin: KeyOrigin, bounds: Bounds) {
     this.#deps = deps
     this.#origin = origin
+    this.#name = origin.jwksUri ?? origin.issuer
     this.#bounds = bounds
     this.#bucket = new Bucket(bounds.bucketBurst, bounds.bucketEvery, deps.clock.monotonic())
     void this.#fetch()
@@ -61,7 +64,7 @@ export class KeyRing {
   /** Null where there are none, or the provider has been away for longer than its keys may be trusted unseen. */
   #current(): KeySet | null {
     if (this.#keys !== null && this.#deps.clock.monotonic() - this.#obtainedAt > this.#bounds.staleFor) {
-      this.#deps.log.error({ issuer: this.#origin.issuer, error: this.#lastError }, 'signing keys are too old to be trusted; dropped')
+      this.#deps.log.error({ issuer: this.#name, error: this.#lastError }, 'signing keys are too old to be trusted; dropped')
       this.#replace(null)
     }
     return this.#keys
@@ -90,14 +93,14 @@ export class KeyRing {
     // Only a fetch that began after the token came can say that its key does not exist: the one before may have been answered just before
     // the key was published. A flight seen here is another waiter's, begun since.
     const fresh = this.#flight ?? (this.#bucket.take(clock.monotonic()) ? this.#fetch() : null)
-    if (fresh === null) return new Refusal('PST3102', this.#origin.issuer, seconds(this.#bucket.wait(clock.monotonic())))
+    if (fresh === null) return new Refusal('PST3102', this.#name, seconds(this.#bucket.wait(clock.monotonic())))
     if ((await this.#within(fresh, until)) !== true) return this.#unavailable()
     return this.#current()?.pick(kid, alg) ?? new Refusal('PST3005', kid === null ? 'no key fits' : 'kid')
   }
 
   #unavailable(): Refusal {
     const wait = this.#flight === null ? this.#nextAttempt - this.#deps.clock.monotonic() : 0
-    return new Refusal('PST3101', `${this.#origin.issuer}: ${this.#lastError ?? 'no answer yet'}`, seconds(wait))
+    return new Refusal('PST3101', `${this.#name}: ${this.#lastError ?? 'no answer yet'}`, seconds(wait))
   }
 
   /** What the flight came to, or undefined when it has not landed in time: a slow provider costs a request this much and no more. */
@@ -127,7 +130,7 @@ export class KeyRing {
       timeout: Math.max(1, began + this.#bounds.fetchDeadline - clock.monotonic()),
       maxBytes: this.#bounds.documentBytes,
     })
-    this.#jwksUri ??= await discoverJwksUri(this.#origin, fetch, call())
+    this.#jwksUri ??= this.#origin.jwksUri ?? (await discoverAddress('jwks_uri', this.#origin, fetch, call()))
     const body = await fetchJwks(this.#origin, this.#jwksUri, fetch, call())
     if (this.#closed || (this.#keys !== null && this.#body?.equals(body))) return
     const { keys, skipped } = await readJwks(body, this.#bounds.documentKeys)
@@ -139,7 +142,7 @@ export class KeyRing {
       const line = JSON.stringify([key, why])
       said.add(line)
       // Once for as long as it stands there, not at each refresh.
-      if (!this.#skipped.has(line)) this.#deps.log[expected ? 'debug' : 'warn']({ issuer: this.#origin.issuer, key, why }, 'key left out')
+      if (!this.#skipped.has(line)) this.#deps.log[expected ? 'debug' : 'warn']({ issuer: this.#name, key, why }, 'key left out')
     }
     this.#skipped = said
   }
@@ -149,12 +152,12 @@ export class KeyRing {
     if (this.#closed) return false
     const { clock, log } = this.#deps
     if (error === null) {
-      if (this.#failures > 0) log.info({ issuer: this.#origin.issuer }, 'provider answers again')
+      if (this.#failures > 0) log.info({ issuer: this.#name }, 'provider answers again')
       this.#obtainedAt = began
       this.#failures = 0
     } else {
       // Said once for each outage; the state stands in status and metrics.
-      log[this.#failures === 0 ? 'warn' : 'debug']({ issuer: this.#origin.issuer, error }, 'signing keys could not be fetched')
+      log[this.#failures === 0 ? 'warn' : 'debug']({ issuer: this.#name, error }, 'signing keys could not be fetched')
       this.#failures += 1
       this.#jwksUri = null
       this.#current()
@@ -180,7 +183,7 @@ export class KeyRing {
     for (const key of old) key.live = kept.includes(key)
     this.#keys = next === null ? null : new KeySet(kept)
     if (next !== null && kept.some(key => !old.includes(key)))
-      this.#deps.log.info({ issuer: this.#origin.issuer, keys: kept.length }, 'signing keys loaded')
+      this.#deps.log.info({ issuer: this.#name, keys: kept.length }, 'signing keys loaded')
   }
 }
 

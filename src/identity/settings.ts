@@ -1,33 +1,29 @@
 import { createHash } from 'node:crypto'
-import {
-  bad,
-  choice,
-  entryOf,
-  fail,
-  flag,
-  list,
-  optional,
-  parsed,
-  type RecordOf,
-  record,
-  required,
-  type Shape,
-  text,
-  Wrong,
-} from '../config/shape.ts'
-import { duration, isLoopback, path } from '../config/values.ts'
-import { type AlgorithmName, algorithmNames } from './algorithms.ts'
-
-/** What a token's `typ` header may say. `absent` stands for a token without the header. */
-export type TokenType = 'at+jwt' | 'JWT' | 'absent'
+import type { AlgorithmName } from './algorithms.ts'
+import { type ClientSecret, type IntrospectionSettings, introspectionSettings } from './introspection-settings.ts'
+import { type Concrete, concreteIssuers, type IssuerEntry } from './issuer-entry.ts'
+import type { AudienceClaim, TokenType } from './presets.ts'
 
 /** The effective settings of one issuer. */
 export interface IssuerSettings {
   /** Compared byte for byte with `iss` and with the provider's own metadata. */
   readonly issuer: string
+  /** A claim that must have this value: what stands in `iss` by a template. */
+  readonly bound: Concrete['bound']
+  /** Null: as its metadata say. */
+  readonly jwksUri: string | null
   readonly audiences: readonly string[]
   readonly algorithms: readonly AlgorithmName[]
   readonly typ: readonly TokenType[]
+  readonly kidRequired: boolean
+  /** In this order: the first that a token has. */
+  readonly audienceClaims: readonly AudienceClaim[]
+  readonly requiredClaims: readonly (readonly [claim: string, values: readonly string[]])[]
+  /** Empty: none is asked for. */
+  readonly oneOfClaims: readonly string[]
+  readonly oneOfScopes: readonly string[]
+  /** ID tokens pass, too. */
+  readonly idTokens: boolean
   /** Milliseconds. */
   readonly clockTolerance: number
   /** Milliseconds from `iat` to `exp`. */
@@ -35,103 +31,34 @@ export interface IssuerSettings {
   /** PEM certificates to trust for this provider instead of the public ones. */
   readonly ca: string | null
   readonly allowHttpLoopback: boolean
+  /** How the provider is asked about tokens; null: it is not. */
+  readonly introspection: IntrospectionSettings | null
   /** Of all of the above: two settings with one digest judge every token alike. */
   readonly digest: string
 }
 
-/** True where plain HTTP may be spoken at all: a loopback literal, `localhost` or `*.localhost`. */
-export const isLoopbackHost = (hostname: string): boolean =>
-  hostname === 'localhost' || hostname.endsWith('.localhost') || isLoopback(hostname.replace(/^\[|\]$/g, ''))
+/** Effective settings of the issuers of an entry; `ca` and `client` are what its files hold, read by the caller. */
+export const issuerSettings = (entry: IssuerEntry, ca: string | null, client: ClientSecret | null = null): readonly IssuerSettings[] =>
+  concreteIssuers(entry).map(concrete => settingsOf(concrete, entry, ca, client))
 
-const tokenType: Shape<TokenType> = parsed(
-  'at+jwt, JWT or absent',
-  value =>
-    value === 'at+jwt' || value === 'application/at+jwt'
-      ? 'at+jwt'
-      : value === 'JWT' || value === 'absent'
-        ? value
-        : new Wrong(`"${value}" is not a token type; write at+jwt, JWT or absent.`),
-  204,
-  { enum: ['at+jwt', 'application/at+jwt', 'JWT', 'absent'] },
-)
-
-const issuerUrl = text('an https URL, exactly as the provider spells its issuer', value => {
-  const url = URL.canParse(value) ? new URL(value) : null
-  if (!url || (url.protocol !== 'https:' && url.protocol !== 'http:'))
-    return `"${value}" is not a URL; write the issuer exactly as the provider's metadata spells it: https://login.example.com/.`
-  if (url.username || url.password) return 'the issuer carries a user or password; secrets stand in files only.'
-  if (url.search || url.hash) return 'the issuer has a query or fragment; RFC 8414 section 2 allows neither. Remove it.'
-  // openid-client reads such a URL as the metadata document itself and then skips its check of the issuer.
-  return value.includes('/.well-known/') ? 'this is the address of the metadata; write the issuer, the part before /.well-known/.' : null
-})
-
-const named = (what: string) => text(what, value => (value === '' ? `write ${what}; it may not be empty.` : null))
-
-const fields = {
-  issuer: required(issuerUrl, 'The OpenID provider, exactly as `iss` in its tokens: compared byte for byte.'),
-  audiences: required(list(named('an audience'), { min: 1 }), 'A token must carry one of these in `aud`; there is no "any".'),
-  algorithms: optional(
-    list(choice(algorithmNames), { min: 1 }),
-    algorithmNames,
-    'Signature algorithms accepted, each only with a key that fits it. HS* and none cannot be named.',
-  ),
-  typ: optional(
-    list(tokenType, { min: 1 }),
-    ['at+jwt'],
-    'Token types accepted. Under JWT and absent a token that carries marks of an ID token is refused.',
-  ),
-  'clock-tolerance': optional(duration('0s', '300s'), 30_000, 'How far clocks may differ when exp, nbf and iat are checked.'),
-  'max-lifetime': optional(duration('1m', '24h'), 86_400_000, 'Longest time from iat to exp.'),
-  'ca-file': optional(path('a PEM file'), null, 'Certificates to trust for this provider instead of the public ones.'),
-  'allow-http-loopback': optional(flag, false, 'Allows an http: issuer on a loopback address, for demos and tests only.'),
-}
-
-/** One entry of `issuers:` as written. */
-export type IssuerEntry = RecordOf<typeof fields>
-
-const plain = record(fields)
-
-/** The shape of one entry of `issuers:` (contract 1). */
-export const issuerShape: Shape<IssuerEntry> = {
-  ...plain,
-  read(node, at) {
-    const entry = plain.read(node, at)
-    if (entry === bad || node.kind !== 'map') return bad
-    const url = new URL(entry.issuer)
-    if (url.protocol === 'https:') return entry
-    const where = entryOf(node, 'issuer')?.value ?? node
-    if (!isLoopbackHost(url.hostname)) return fail(at, where, 204, `"${entry.issuer}" sends keys in the clear; write an https: URL.`)
-    return entry['allow-http-loopback']
-      ? entry
-      : fail(at, where, 204, 'an http: issuer loads only with "allow-http-loopback: true" beside it; write https:, or add it for a demo.')
-  },
-}
-
-const entries = list(issuerShape, { min: 1, max: 100 })
-
-/** The shape of `issuers:`. An issuer stands once: two entries would be two answers to who may be trusted. */
-export const issuersShape: Shape<readonly IssuerEntry[]> = {
-  ...entries,
-  read(node, at) {
-    const values = entries.read(node, at)
-    if (values === bad || node.kind !== 'list') return bad
-    const again = values.findIndex((entry, i) => values.findIndex(other => other.issuer === entry.issuer) < i)
-    const twice = node.items[again]
-    return twice ? fail(at, twice, 204, `${values[again]?.issuer} stands here a second time. Join the two entries.`) : values
-  },
-}
-
-/** Effective settings of an entry; `ca` is the text of its `ca-file`, read by the caller. */
-export const issuerSettings = (entry: IssuerEntry, ca: string | null): IssuerSettings => {
+const settingsOf = (concrete: Concrete, entry: IssuerEntry, ca: string | null, client: ClientSecret | null): IssuerSettings => {
   const settings = {
-    issuer: entry.issuer,
+    ...concrete,
+    jwksUri: entry['jwks-uri'],
     audiences: entry.audiences,
     algorithms: entry.algorithms,
     typ: entry.typ,
+    kidRequired: entry.kid === 'required',
+    audienceClaims: entry['audience-claims'],
+    requiredClaims: [...entry['required-claims']],
+    oneOfClaims: entry['one-of-claims'],
+    oneOfScopes: entry['one-of-scopes'],
+    idTokens: entry.compatibility !== null,
     clockTolerance: entry['clock-tolerance'],
     maxLifetime: entry['max-lifetime'],
     ca,
     allowHttpLoopback: entry['allow-http-loopback'],
+    introspection: entry.introspection === null || client === null ? null : introspectionSettings(entry.introspection, client),
   }
   return Object.freeze({ ...settings, digest: createHash('sha256').update(JSON.stringify(settings)).digest('hex') })
 }

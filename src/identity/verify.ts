@@ -2,7 +2,8 @@ import { Refusal } from '../model/problem.ts'
 import { type AlgorithmName, algorithms, isAlgorithm } from './algorithms.ts'
 import { type Accepted, acceptClaims, tokenTypeOf } from './claims.ts'
 import type { VerificationKey } from './jwk.ts'
-import type { IssuerSettings, TokenType } from './settings.ts'
+import type { TokenType } from './presets.ts'
+import type { IssuerSettings } from './settings.ts'
 import type { Jws } from './token.ts'
 
 /** What an acceptable header says. */
@@ -15,6 +16,7 @@ export interface Header {
 export const acceptHeader = (jws: Jws, settings: IssuerSettings): Header | Refusal => {
   const { alg } = jws
   if (!isAlgorithm(alg) || !settings.algorithms.includes(alg)) return new Refusal('PST3004', printable(alg))
+  if (settings.kidRequired && jws.kid === null) return new Refusal('PST3005', 'no kid')
   const type = tokenTypeOf(jws.typ)
   return type !== null && settings.typ.includes(type) ? { alg, type } : new Refusal('PST3010', 'typ')
 }

@@ -88,7 +88,7 @@ export const createRateLimiter = (
       if (short.length > 0) {
         const { limit, level } = short.reduce((a, b) => (waitOf(b) > waitOf(a) ? b : a))
         observe.refused(tenant, limit.per)
-        return new Refusal('PST2107', `limit ${limit.text}`, waitOf({ limit, level }), null, fieldsOf({ limit, level }))
+        return new Refusal('PST2107', `limit ${limit.text}`, waitOf({ limit, level }), null, { fields: fieldsOf({ limit, level }) })
       }
       if (!hasRoom(tenant, looks)) sweep(now)
       if (!hasRoom(tenant, looks)) return new Refusal('PST1301', 'limit-buckets')

@@ -1,3 +1,5 @@
+import type { Decided } from './fact.ts'
+
 /** One decided exchange, as the pipeline knows it at its end. `record/` gives it chain, sequence number and spelling. */
 export interface ExchangeEntry {
   readonly kind: 'exchange'
@@ -24,13 +26,20 @@ export interface ExchangeEntry {
   readonly effect: 'allow' | 'deny'
   /** Allow or deny rule, `default`, `tenant-mismatch`, or empty where policy was not asked. */
   readonly rule: string
+  /** Permission role of the permit, or null. */
+  readonly role: string | null
   /** The problem's kebab word and detail, or empty. */
   readonly reason: string
+  /** Of the policy that decided: the platform's where one of its denies did. */
   readonly policyDigest: string | null
+  /** What was decided on; null where no decision was reached. */
+  readonly decided: Decided | null
   /** The deny matched only because a condition could not be evaluated. */
   readonly inDoubt: boolean
   /** What would have been decided with shadow rules enforced; null where none was a candidate. */
   readonly shadow: { readonly effect: 'allow' | 'step-up' | 'deny'; readonly rule: string } | null
+  /** Observe mode let this pass: what would have been decided; null where the policy itself allowed or refused. */
+  readonly observed: { readonly effect: 'step-up' | 'deny'; readonly rule: string } | null
   readonly credentialRole: string | null
   readonly credentialGeneration: number | null
   readonly upstream: string | null

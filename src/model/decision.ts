@@ -1,4 +1,5 @@
 import type { Origin } from './exchange.ts'
+import type { Basis } from './fact.ts'
 import type { Identity } from './identity.ts'
 import type { Permit } from './permit.ts'
 import type { LoginChallenge, ProblemCode } from './problem.ts'
@@ -51,9 +52,26 @@ export interface Denial {
   readonly challenge: LoginChallenge | null
   /** Null where no shadow rule is a candidate. */
   readonly shadow: ShadowDecision | null
+  readonly basis: Basis
 }
 
-export type Decision = { readonly effect: 'allow'; readonly permit: Permit; readonly shadow: ShadowDecision | null } | Denial
+/** A refusal by a tenant's own rules that observe mode let pass: what is said once the tenant is enforced. */
+export interface Observed {
+  readonly effect: 'deny' | 'step-up'
+  readonly inDoubt: boolean
+}
+
+export interface Approval {
+  readonly effect: 'allow'
+  /** Of an observed refusal: its rule is the one that refused, or `default`, and it names no role. */
+  readonly permit: Permit
+  readonly shadow: ShadowDecision | null
+  /** Null where an allow decided. */
+  readonly observed: Observed | null
+  readonly basis: Basis
+}
+
+export type Decision = Approval | Denial
 
 /** The composed policies of one snapshot. Pure: same facts, same answer. */
 export interface PolicyEngine {
@@ -67,12 +85,22 @@ export interface PolicyEngine {
   readonly digest: string
   /** What is enforced, for status and metrics. */
   readonly tenants: readonly TenantState[]
+  /** Tenants whose own refusals are recorded and let pass before that moment (milliseconds since the epoch). */
+  readonly observing: readonly Observing[]
+}
+
+export interface Observing {
+  readonly tenant: string
+  readonly until: number
 }
 
 export interface TenantState {
   readonly tenant: string
-  /** `enforced`: the file on disk. `stale`: the last good version, the one on disk is refused. `unavailable`: no good version; its requests get 503. */
-  readonly state: 'enforced' | 'stale' | 'unavailable'
+  /**
+   * `enforced`: the file on disk. `stale`: the last good version, the one on disk is refused. `rolled-back`: the version before the one on disk,
+   * as an operator asked. `unavailable`: no good version; its requests get 503.
+   */
+  readonly state: 'enforced' | 'stale' | 'rolled-back' | 'unavailable'
   readonly digestEnforced: string | null
   readonly digestOnDisk: string | null
 }

@@ -19,6 +19,8 @@ export interface Route {
   /** Canonical prefix, without a trailing slash; empty for `/`. */
   readonly prefix: string
   readonly upstream: string
+  /** Base of the URLs that clients use, canonical, without a trailing slash; what follows is the path after `strip-prefix`. */
+  readonly publicUrl: string
 }
 
 /**
@@ -38,8 +40,14 @@ export interface Origin {
   readonly clientIp: string | null
   readonly gatewayRequestId: string | null
   readonly route: Route | null
+  /** From the configuration, never from `Host`: what proofs of possession are made for. Null for a host without a route. */
+  readonly publicUrl: string | null
   /** The single `Authorization` value as received, or null. */
   readonly authorization: string | null
+  /** The single `DPoP` value as received, or null. */
+  readonly dpop: string | null
+  /** SHA-256 of the certificate that the client proved (RFC 8705), or null. */
+  readonly clientCertificate: Buffer | null
   /** End-to-end fields, name and value alternating, lower-case names, without anything Postern owns or consumed. */
   readonly headers: readonly string[]
   readonly userAgent: string

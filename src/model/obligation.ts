@@ -33,10 +33,10 @@ export const noObligations: Obligations = { hide: [], limits: [] }
 
 /** The same path or limit, asked for twice, is one. */
 export const merged = (above: Obligations, below: Obligations): Obligations =>
-  isEmpty(above)
-    ? below
-    : isEmpty(below)
-      ? above
+  isEmpty(below)
+    ? above
+    : isEmpty(above)
+      ? below
       : {
           hide: [...new Map([...above.hide, ...below.hide].map(path => [path.text, path])).values()],
           limits: [...new Map([...above.limits, ...below.limits].map(limit => [`${limit.over} ${limit.text}`, limit])).values()],

@@ -63,8 +63,14 @@ export const problems = {
   PST3012: { reason: 'token-bound', client: 'unauthenticated', status: 401 },
   PST3013: { reason: 'token-lifetime', client: 'unauthenticated', status: 401 },
   PST3014: { reason: 'credentials-scheme', client: 'unauthenticated', status: 401 },
+  PST3015: { reason: 'dpop-proof', client: 'unauthenticated', status: 401 },
+  PST3016: { reason: 'dpop-replay', client: 'unauthenticated', status: 401 },
+  PST3017: { reason: 'dpop-nonce', client: 'unauthenticated', status: 401 },
+  PST3018: { reason: 'token-inactive', client: 'unauthenticated', status: 401 },
+  PST3019: { reason: 'token-scope', client: 'forbidden', status: 403 },
   PST3101: { reason: 'issuer-unavailable', client: 'unavailable', status: 503 },
   PST3102: { reason: 'key-refresh-exhausted', client: 'unavailable', status: 503 },
+  PST3103: { reason: 'dpop-memory-full', client: 'unavailable', status: 503 },
   PST4001: { reason: 'credential-unavailable', client: 'unavailable', status: 503 },
   PST4002: { reason: 'credential-no-lease', client: 'unavailable', status: 503 },
   PST4003: { reason: 'credential-unsafe-hop', client: 'unavailable', status: 503 },
@@ -90,6 +96,14 @@ export interface LoginChallenge {
   readonly maxAge: number | null
 }
 
+/** What a client that must prove possession of its key needs to know (RFC 9449 sections 7.1 and 9). */
+export interface DpopChallenge {
+  /** Space separated. */
+  readonly algorithms: string
+  /** For its next proof; null where none is asked for. */
+  readonly nonce: string | null
+}
+
 /** A refusal is a value, not a throw: what Postern answers instead of the backend, and why. */
 export class Refusal {
   readonly code: ProblemCode
@@ -101,13 +115,22 @@ export class Refusal {
   readonly challenge: LoginChallenge | null
   /** What the reply carries besides, name and value alternating: the `RateLimit` fields of a PST2107. */
   readonly fields: readonly string[]
+  /** Where the client speaks DPoP, or should have. */
+  readonly dpop: DpopChallenge | null
 
-  constructor(code: ProblemCode, detail = '', retryAfter = 0, challenge: LoginChallenge | null = null, fields: readonly string[] = []) {
+  constructor(
+    code: ProblemCode,
+    detail = '',
+    retryAfter = 0,
+    challenge: LoginChallenge | null = null,
+    { fields = [], dpop = null }: { readonly fields?: readonly string[]; readonly dpop?: DpopChallenge | null } = {},
+  ) {
     this.code = code
     this.detail = detail
     this.retryAfter = retryAfter
     this.challenge = challenge
     this.fields = fields
+    this.dpop = dpop
   }
 
   get row(): Row {

@@ -1,3 +1,4 @@
+import { timingSafeEqual } from 'node:crypto'
 import { inspect } from 'node:util'
 
 /**
@@ -12,6 +13,36 @@ export class Secret {
   }
 
   open(): string {
+    return this.#value
+  }
+
+  toString(): string {
+    return '[secret]'
+  }
+
+  toJSON(): string {
+    return '[secret]'
+  }
+
+  [inspect.custom](): string {
+    return '[secret]'
+  }
+}
+
+/** The same for bytes: `util.inspect` would print a Buffer's first fifty. */
+export class SecretBytes {
+  readonly #value: Buffer
+
+  constructor(value: Buffer) {
+    this.#value = value
+  }
+
+  /** In constant time for a given length. */
+  equals(given: Buffer): boolean {
+    return this.#value.length === given.length && timingSafeEqual(this.#value, given)
+  }
+
+  open(): Buffer {
     return this.#value
   }
 

@@ -56,6 +56,21 @@ export const canonicalPath = (raw: string): string | Ambiguous => {
   return ambiguousSegments(path) ?? path
 }
 
+/** Scheme and authority (RFC 3986 section 3, no userinfo), path, and what follows it. */
+const absolute = /^(https?):\/\/(\[[0-9a-f:.]+\]|[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?)(:\d{1,5})?(\/[^?#]*)?(?:[?#].*)?$/i
+
+/**
+ * The one spelling of an absolute URL without query and fragment (RFC 3986 sections 6.2.2 and 6.2.3), or null. By a grammar of its own:
+ * WHATWG's parser repairs what it is given, and two texts that differ would become one.
+ */
+export const canonicalUrl = (url: string): string | null => {
+  const [, scheme = '', host = '', port = '', path = '/'] = absolute.exec(url) ?? []
+  const canonical = scheme === '' ? null : canonicalPath(path)
+  if (canonical === null || canonical instanceof Ambiguous) return null
+  const known = scheme.length === 5 ? ':443' : ':80'
+  return `${scheme}://${host}${port === known ? '' : port}`.toLowerCase() + canonical
+}
+
 const ambiguousSegments = (path: string): Ambiguous | null => {
   if (path.includes('//')) return new Ambiguous('an empty segment')
   if (!path.includes('/.')) return null

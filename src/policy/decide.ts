@@ -1,11 +1,17 @@
 import { createHash } from 'node:crypto'
+import { finish, type Steps } from '../config/steps.ts'
 import type { Decision, Denial, Facts, PolicyEngine, ShadowDecision, TenantState } from '../model/decision.ts'
+import type { Basis, Reads } from '../model/fact.ts'
+import type { Identity } from '../model/identity.ts'
 import { merged } from '../model/obligation.ts'
 import { Permit } from '../model/permit.ts'
-import { type CompiledPolicy, type CompiledRule, firstAllow, firstDeny, isShadowed } from './engine/compile.ts'
+import { type CallerBits, callerBits } from './engine/callers.ts'
+import { type CompiledPolicy, type CompiledRule, firstAllow, firstDeny, isShadowed, type RouteMatch } from './engine/compile.ts'
 import { Look } from './engine/conditions.ts'
 import { isMet } from './engine/login.ts'
-import { type Claimant, hostOwners, tenantIndex } from './engine/recognise.ts'
+import { compileReads, readSet, recogniseDigest } from './engine/reads.ts'
+import { type Claimant, type Found, hostOwners, indexingTenants } from './engine/recognise.ts'
+import { Candidates } from './engine/route-index.ts'
 import type { Recognise } from './language/recognise-shape.ts'
 
 /** One tenant of a composition. `policy` null: no good version. `recognise` null: not even what it claims is known. */
@@ -13,91 +19,234 @@ export interface Enforced {
   readonly policy: CompiledPolicy | null
   readonly recognise: Recognise | null
   readonly state: TenantState
+  /** Refusals by the tenant's own rules before this moment are recorded and let pass; not given: never, as in tests. */
+  readonly observeUntil?: number | null
 }
 
-const denial = (code: Denial['code'], reason: string, tenant: string | null, policyDigest: string | null, inDoubt = false): Denial => ({
-  effect: 'deny',
-  code,
-  reason,
-  tenant,
-  policyDigest,
-  inDoubt,
-  challenge: null,
-  shadow: null,
-})
+/** A tenant with a good version. */
+interface Serving {
+  readonly policy: CompiledPolicy
+  readonly observeUntil: number | null
+  readonly basis: Basis
+}
+
+/** What depends on a token, a host and the policies alone, kept as long as the token's own object: an answer never depends on it. */
+interface Known {
+  readonly host: string
+  readonly found: Found<Serving>
+  readonly own: CallerBits
+  /** Of the platform's callers. */
+  readonly above: CallerBits
+}
+
+type Deny = Pick<Denial, 'code' | 'reason' | 'tenant' | 'policyDigest' | 'basis'>
+
+const denial = (deny: Deny, inDoubt = false): Denial => ({ effect: 'deny', ...deny, inDoubt, challenge: null, shadow: null })
 
 /** Puts compiled policies together. `tenants` are in order of name. */
-export const policyEngine = (platform: CompiledPolicy, tenants: readonly Enforced[]): PolicyEngine => {
-  const claimants = tenants.flatMap(({ policy, recognise, state: { tenant } }) => (recognise ? [{ recognise, tenant, policy }] : []))
-  const serving = tenantIndex(
-    claimants.flatMap(({ recognise, policy }): Claimant<CompiledPolicy>[] => (policy ? [{ recognise, value: policy }] : [])),
+export const policyEngine = (platform: CompiledPolicy, tenants: readonly Enforced[]): PolicyEngine =>
+  finish(assemblingEngine(platform, tenants))
+
+export function* assemblingEngine(platform: CompiledPolicy, tenants: readonly Enforced[]): Steps<PolicyEngine> {
+  const claimants = tenants.flatMap(({ policy, recognise, observeUntil = null, state: { tenant } }) =>
+    recognise
+      ? [{ recognise, tenant, serving: policy && { policy, observeUntil, basis: new TenantBasis(platform, policy, recognise) } }]
+      : [],
+  )
+  yield
+  const serving = yield* indexingTenants(
+    claimants.flatMap(({ recognise, serving }): Claimant<Serving>[] => (serving ? [{ recognise, value: serving }] : [])),
   )
   // Looked at only when no tenant in force is meant: a broken file must not take requests from a sound one.
-  const waiting = tenantIndex(claimants.flatMap(({ recognise, tenant, policy }) => (policy ? [] : [{ recognise, value: tenant }])))
+  const waiting = yield* indexingTenants(
+    claimants.flatMap(({ recognise, tenant, serving }) => (serving ? [] : [{ recognise, value: tenant }])),
+  )
   // A broken file without host lines would make every host everybody's.
-  const hosts = claimants.filter(({ recognise, policy }) => policy !== null || recognise.host !== null)
+  const hosts = claimants.filter(({ recognise, serving }) => serving !== null || recognise.host !== null)
   const ownerOf = hostOwners(hosts.map(({ recognise, tenant }) => ({ recognise, value: tenant })))
+  const basis = strangersBasis(platform, claimants)
+  yield
+  const memo = new WeakMap<Identity, Known>()
   return {
     decide(facts) {
       const { origin, identity } = facts
-      const found = serving(identity, origin.host)
-      if (typeof found === 'object') return decideFor(found.one, platform, facts)
+      let known = memo.get(identity)
+      if (known?.host !== origin.host) {
+        known = knownOf(identity, origin.host, serving(identity, origin.host), platform)
+        memo.set(identity, known)
+      }
+      const { found } = known
+      if (typeof found === 'object') return decideFor(found.one, platform, known, facts)
       const broken = found === 'none' ? waiting(identity, origin.host) : found
-      if (typeof broken === 'object') return denial('PST2104', 'policy-unavailable', broken.one, null)
-      return denial('PST2103', 'tenant-mismatch', ownerOf(origin.host), null)
+      if (typeof broken === 'object')
+        return denial({ code: 'PST2104', reason: 'policy-unavailable', tenant: broken.one, policyDigest: null, basis })
+      return denial({ code: 'PST2103', reason: 'tenant-mismatch', tenant: ownerOf(origin.host), policyDigest: null, basis })
     },
     tenantOfHost: ownerOf,
-    roles: [
-      ...new Set(tenants.flatMap(({ policy }) => policy?.allows.rules.flatMap(rule => (rule.shadow ? [] : (rule.role ?? []))) ?? [])),
-    ].sort(),
+    roles: [...new Set(tenants.flatMap(({ policy }) => (policy === null ? [] : [...policy.handed])))].sort(),
     digest: digestOf(platform, tenants),
     tenants: tenants.map(tenant => tenant.state),
+    observing: tenants.flatMap(({ policy, observeUntil = null, state: { tenant } }) =>
+      policy === null || observeUntil === null ? [] : { tenant, until: observeUntil },
+    ),
   }
 }
 
-type Verdict =
+/** What decisions by one tenant's policy stand on. Worked out for its first request: a reload of a thousand tenants must not wait for it. */
+class TenantBasis implements Basis {
+  readonly #platform: CompiledPolicy
+  readonly #policy: CompiledPolicy
+  readonly #recognise: Recognise
+  #reads: Reads | null = null
+  #recognised: string | null = null
+
+  constructor(platform: CompiledPolicy, policy: CompiledPolicy, recognise: Recognise) {
+    this.#platform = platform
+    this.#policy = policy
+    this.#recognise = recognise
+  }
+
+  get platformDigest(): string {
+    return this.#platform.digest
+  }
+
+  get recognised(): string {
+    this.#recognised ??= recogniseDigest(this.#recognise)
+    return this.#recognised
+  }
+
+  get reads(): Reads {
+    this.#reads ??= compileReads(readSet([this.#platform.document, this.#policy.document], this.#recognise.claims.keys()))
+    return this.#reads
+  }
+}
+
+/** Claims by which tenants are told apart, kept of a caller of none: a bound, as no file bounds them all together. */
+const mostRecognised = 16
+
+/** Of requests that no policy judged. */
+const strangersBasis = (platform: CompiledPolicy, claimants: readonly { readonly recognise: Recognise }[]): Basis => {
+  const names = [...new Set(claimants.flatMap(({ recognise }) => [...recognise.claims.keys()]))].sort()
+  return { platformDigest: platform.digest, recognised: null, reads: compileReads(readSet([], names.slice(0, mostRecognised))) }
+}
+
+export type Verdict =
   | { readonly effect: 'allow' | 'step-up'; readonly rule: CompiledRule }
   | {
       readonly effect: 'deny'
       readonly code: 'PST2101' | 'PST2102'
       readonly rule: string
-      readonly digest: string
+      /** A rule of the platform refused. */
+      readonly above: boolean
       readonly inDoubt: boolean
     }
 
-const judge = (policy: CompiledPolicy, platform: CompiledPolicy, look: Look, shadow: boolean): Verdict => {
-  const above = firstDeny(platform.denies, look, shadow)
-  const deny = above ?? firstDeny(policy.denies, look, shadow)
-  if (deny) {
-    const { digest } = above ? platform : policy
-    return { effect: 'deny', code: 'PST2101', rule: deny.rule.name, digest, inDoubt: deny.inDoubt }
+const knownOf = (identity: Identity, host: string, found: Found<Serving>, platform: CompiledPolicy): Known => ({
+  host,
+  found,
+  own: callerBits(identity, typeof found === 'object' ? found.one.policy.callers : []),
+  above: callerBits(identity, platform.callers),
+})
+
+/** What covers the method and path of one request. */
+interface Covering {
+  readonly above: RouteMatch
+  readonly denies: RouteMatch
+  readonly allows: RouteMatch
+}
+
+const coveringOf = (policy: CompiledPolicy, platform: CompiledPolicy, known: Pick<Known, 'own' | 'above'>, { origin }: Facts): Covering => {
+  const { method, target } = origin
+  const above = new Candidates(platform.denies.index.table, method, target.path, known.above)
+  const own = new Candidates(policy.denies.index.table, method, target.path, known.own)
+  return {
+    above: { set: platform.denies, numbers: above.denies, bits: known.above },
+    denies: { set: policy.denies, numbers: own.denies, bits: known.own },
+    allows: { set: policy.allows, numbers: own.allows, bits: known.own },
   }
-  const allow = firstAllow(policy.allows, look, shadow)
-  if (!allow) return { effect: 'deny', code: 'PST2102', rule: 'default', digest: policy.digest, inDoubt: false }
+}
+
+const judge = (covering: Covering, look: Look, shadow: boolean): Verdict => {
+  const above = firstDeny(covering.above, look, shadow)
+  const deny = above ?? firstDeny(covering.denies, look, shadow)
+  if (deny) return { effect: 'deny', code: 'PST2101', rule: deny.rule.name, above: above !== null, inDoubt: deny.inDoubt }
+  const allow = firstAllow(covering.allows, look, shadow)
+  if (!allow) return { effect: 'deny', code: 'PST2102', rule: 'default', above: false, inDoubt: false }
   // It decides even so: a broader allow below would undo the demand for a sign-in.
   return { effect: allow.login && !isMet(allow.login, look) ? 'step-up' : 'allow', rule: allow }
 }
 
-/** The only place where a Permit is made, and never from a shadow rule. */
-const decideFor = (policy: CompiledPolicy, platform: CompiledPolicy, facts: Facts): Decision => {
+/** What the rules alone say of a request of this tenant: without recognition, observe mode and obligations. */
+export const judgeRules = (policy: CompiledPolicy, platform: CompiledPolicy, look: Look): Verdict => {
+  const { identity } = look.facts
+  const bits = { own: callerBits(identity, policy.callers), above: callerBits(identity, platform.callers) }
+  return judge(coveringOf(policy, platform, bits, look.facts), look, false)
+}
+
+/** Permits are made here and in `letPass` alone, and never from a shadow rule. */
+const decideFor = (serving: Serving, platform: CompiledPolicy, known: Known, facts: Facts): Decision => {
+  const { policy, basis } = serving
   const look = new Look(facts)
-  const { tenant } = policy
-  const shadow = shadowOf(policy, platform, look)
-  const verdict = judge(policy, platform, look, false)
-  if (verdict.effect === 'deny') return { ...denial(verdict.code, verdict.rule, tenant, verdict.digest, verdict.inDoubt), shadow }
+  const { tenant, digest } = policy
+  const covering = coveringOf(policy, platform, known, facts)
+  const shadow = shadowOf(policy, platform, covering, look)
+  const verdict = judge(covering, look, false)
+  if (verdict.effect !== 'allow' && isObserved(serving, verdict, facts.now)) return letPass(serving, platform, verdict, shadow)
+  if (verdict.effect === 'deny') {
+    const { code, rule: reason, above, inDoubt } = verdict
+    return { ...denial({ code, reason, tenant, policyDigest: above ? platform.digest : digest, basis }, inDoubt), shadow }
+  }
   const { name: rule, role: cassandraRole, until, login } = verdict.rule
-  const obligations = merged(platform.document.always, verdict.rule.obligations)
   if (verdict.effect === 'step-up')
-    return { ...denial('PST2106', rule, tenant, policy.digest), challenge: login?.challenge ?? null, shadow }
-  return { effect: 'allow', permit: new Permit({ tenant, rule, policyDigest: policy.digest, cassandraRole, until, obligations }), shadow }
+    return {
+      ...denial({ code: 'PST2106', reason: rule, tenant, policyDigest: digest, basis }),
+      challenge: login?.challenge ?? null,
+      shadow,
+    }
+  const obligations = merged(platform.document.always, verdict.rule.obligations)
+  return {
+    effect: 'allow',
+    permit: new Permit({ tenant, rule, policyDigest: digest, cassandraRole, until, obligations }),
+    shadow,
+    observed: null,
+    basis,
+  }
+}
+
+/** The platform's refusals are nobody's to observe, and the clock alone ends a tenant's. */
+const isObserved = ({ observeUntil }: Serving, verdict: Verdict, now: number): boolean =>
+  observeUntil !== null && now < observeUntil && !(verdict.effect === 'deny' && verdict.above)
+
+/**
+ * The one place where a refusal lets pass: never with a credential, and no longer than observe mode lasts. What is owed on every allowed
+ * request is owed here too; where only a better sign-in was missing, also what its allow asks for.
+ */
+const letPass = (
+  { policy, observeUntil, basis }: Serving,
+  platform: CompiledPolicy,
+  verdict: Verdict,
+  shadow: ShadowDecision | null,
+): Decision => {
+  const refused = verdict.effect === 'deny'
+  const grant = {
+    tenant: policy.tenant,
+    rule: refused ? verdict.rule : verdict.rule.name,
+    policyDigest: policy.digest,
+    cassandraRole: null,
+    until: observeUntil,
+    obligations: merged(platform.document.always, refused ? policy.document.always : verdict.rule.obligations),
+  }
+  const observed = { effect: refused ? 'deny' : 'step-up', inDoubt: refused && verdict.inDoubt } as const
+  return { effect: 'allow', permit: new Permit(grant), shadow, observed, basis }
 }
 
 /** The whole policy a second time: a shadow deny may take what another allow grants, and a shadow allow may come before another. */
-const shadowOf = (policy: CompiledPolicy, platform: CompiledPolicy, look: Look): ShadowDecision | null => {
-  if (!isShadowed(platform.denies, look) && !isShadowed(policy.denies, look) && !isShadowed(policy.allows, look)) return null
-  const verdict = judge(policy, platform, look, true)
+const shadowOf = (policy: CompiledPolicy, platform: CompiledPolicy, covering: Covering, look: Look): ShadowDecision | null => {
+  const { method, target } = look.facts.origin
+  if (![platform.denies, policy.denies, policy.allows].some(set => isShadowed(set, method, target.path))) return null
+  const verdict = judge(covering, look, true)
   return verdict.effect === 'deny'
-    ? { effect: 'deny', rule: verdict.rule, policyDigest: verdict.digest }
+    ? { effect: 'deny', rule: verdict.rule, policyDigest: verdict.above ? platform.digest : policy.digest }
     : { effect: verdict.effect, rule: verdict.rule.name, policyDigest: policy.digest }
 }
 

@@ -1,8 +1,10 @@
 import type { KeyObject } from 'node:crypto'
 import { resolve } from 'node:path'
+import type { SecretBytes } from '../model/secret.ts'
 import { Attestor, chainName, predecessor } from './attest.ts'
 import { noteSigner } from './checkpoint.ts'
 import { nodeDisk } from './disk.ts'
+import { factSpeller } from './facts.ts'
 import { type AuditDeps, AuditHost, type RunningAudit } from './host.ts'
 import { longestLine } from './line.ts'
 import type { AuditSettings } from './settings.ts'
@@ -17,6 +19,8 @@ export interface AuditAbout {
   readonly base: string
   /** Signs checkpoints. */
   readonly key: KeyObject
+  /** Contents of `hash-key-files`. */
+  readonly hashKeys: readonly SecretBytes[]
   readonly limits?: Partial<Omit<SpoolLimits, 'spool'>>
 }
 
@@ -36,6 +40,7 @@ export const openAudit = async (settings: AuditSettings, deps: AuditDeps, about:
     dir,
     chain,
     attestor,
+    facts: factSpeller({ keys: about.hashKeys, plain: new Set(settings.plain) }),
     used: await disk.usage(dir),
     limits: { ...defaults, ...about.limits },
   })

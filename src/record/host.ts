@@ -6,6 +6,7 @@ import type { Attestor, AttestorStatus, Predecessor } from './attest.ts'
 import type { Chunk } from './chunk.ts'
 import { eventCodes, type RecordKind } from './codes.ts'
 import { type Disk, faultWord } from './disk.ts'
+import type { FactSpeller } from './facts.ts'
 import { type LineMaker, lineMaker } from './line.ts'
 import { LogHead } from './log-head.ts'
 import { Losses } from './losses.ts'
@@ -57,6 +58,7 @@ export interface Parts {
   readonly dir: string
   readonly chain: string
   readonly attestor: Attestor
+  readonly facts: FactSpeller
   readonly used: number
   readonly limits: Omit<SpoolLimits, 'spool'>
 }
@@ -86,7 +88,7 @@ export class AuditHost implements RunningAudit {
     this.#settings = settings
     this.#deps = deps
     this.#parts = parts
-    this.#lines = lineMaker(parts.chain)
+    this.#lines = lineMaker(parts.chain, parts.facts)
     this.#refusals = new Refusals(clock, settings['spool-max'] * unauthenticatedShare)
     this.#states = new States(deps.log)
     this.#head = new LogHead(parts.chain, parts.attestor)

@@ -1,6 +1,7 @@
-import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto'
 import { readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { SecretBytes } from '../model/secret.ts'
 
 /** A key file that cannot be used; the message says which and why, and never shows its content. */
 export class KeyFault extends Error {
@@ -65,4 +66,30 @@ export const writeKeyPair = async (out: string): Promise<KeyFiles> => {
     throw new KeyFault(`the key cannot be written: ${error instanceof Error ? error.message : String(error)}`)
   }
   return files
+}
+
+const hashKeyBytes = 32
+
+/** The key of a file made by `writeHashKey`: hex, 32 bytes or more. Null for anything else: a short or readable key can be guessed. */
+export const parseHashKey = (bytes: Buffer): SecretBytes | null => {
+  const text = bytes.toString('latin1').trim()
+  return /^(?:[0-9a-fA-F]{2})+$/.test(text) && text.length >= hashKeyBytes * 2 ? new SecretBytes(Buffer.from(text, 'hex')) : null
+}
+
+/** Rejects with a KeyFault. */
+export const readHashKey = async (file: string): Promise<SecretBytes> => {
+  const key = parseHashKey(Buffer.from(await readText(file), 'latin1'))
+  if (key === null) throw new KeyFault(`${file} holds no key of ${hashKeyBytes} bytes or more in hex; give a file of audit.hash-key-files.`)
+  return key
+}
+
+/** Writes a new key for facts, never over an old one: without its key a hashed fact says nothing any more. */
+export const writeHashKey = async (file: string): Promise<void> => {
+  try {
+    await writeFile(file, `${randomBytes(hashKeyBytes).toString('hex')}\n`, { flag: 'wx', mode: 0o600 })
+  } catch (error) {
+    const exists = error instanceof Error && 'code' in error && error.code === 'EEXIST'
+    if (exists) throw new KeyFault(`${file} exists already; remove it or choose another name.`)
+    throw new KeyFault(`the key cannot be written: ${error instanceof Error ? error.message : String(error)}`)
+  }
 }

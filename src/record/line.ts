@@ -1,5 +1,7 @@
 import type { EventEntry, ExchangeEntry } from '../model/audit.ts'
 import { schema } from './codes.ts'
+import type { FactSpeller } from './facts.ts'
+import { quoted } from './json.ts'
 
 /** Characters of the longest values kept; what is cut is named in `truncated`. */
 const longest = { path: 4096, 'user-agent': 1024, other: 1024, detail: 512 } as const
@@ -8,17 +10,6 @@ const mostDetails = 32
 
 /** No line is longer: every character may become six, in at most 32 values. A chunk of the spool must hold one. */
 export const longestLine = 256 * 1024
-
-const unsafe = /[^\x20\x21\x23-\x5b\x5d-\x7e]/
-
-/**
- * A JSON string in printable ASCII. Everything else is escaped: a reader's terminal must not obey a caller's ESC, C1 or
- * bidirectional control, U+2028 must not end a line, and a lone surrogate must not become another character.
- */
-export const quoted = (text: string): string =>
-  unsafe.test(text)
-    ? JSON.stringify(text).replace(/[^\x20-\x7e]/g, c => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`)
-    : `"${text}"`
 
 /** JSON has no NaN or Infinity. */
 const whole = (value: number | null): string => (value === null || !Number.isFinite(value) ? 'null' : `${value}`)
@@ -54,7 +45,8 @@ export interface LineMaker {
   event(seq: number, entry: EventEntry): string
 }
 
-export const lineMaker = (chain: string): LineMaker => {
+/** `facts` spells what was decided on. */
+export const lineMaker = (chain: string, facts: FactSpeller): LineMaker => {
   const head = `{"v":"${schema}","chain":${quoted(chain)},"seq":`
   const iso = isoClock()
   let cut: string[] = []
@@ -81,8 +73,14 @@ export const lineMaker = (chain: string): LineMaker => {
       .map(name => value('agents', name))
       .join(',')}]`
   }
-  const shadow = (would: ExchangeEntry['shadow']): string =>
+  const shadow = (would: ExchangeEntry['shadow' | 'observed']): string =>
     would === null ? 'null' : `{"effect":"${would.effect}","rule":${value('shadow', would.rule)}}`
+  const decidedOn = (decided: ExchangeEntry['decided']): string => {
+    if (decided === null) return 'null'
+    const { text, cut: incomplete } = facts(decided)
+    if (incomplete) cut.push('facts')
+    return text
+  }
   const tail = (): string => {
     if (cut.length === 0) return '}\n'
     const names = cut
@@ -97,10 +95,10 @@ export const lineMaker = (chain: string): LineMaker => {
     `,"request":{"id":${value('request-id', e.requestId)},"method":${value('method', e.method)},"host":${value('host', e.host)},"route":${value('route', e.route)}` +
     `,"path":${bounded('path', e.path, longest.path)},"client-ip":${value('client-ip', e.clientIp)}` +
     `,"user-agent":${bounded('user-agent', e.userAgent, longest['user-agent'])},"bytes":${whole(e.requestBytes)}}` +
-    `,"decision":{"effect":"${e.effect}","rule":${value('rule', e.rule)},"reason":${value('reason', e.reason)},"policy-digest":${value('policy-digest', e.policyDigest)},"in-doubt":${e.inDoubt},"shadow":${shadow(e.shadow)}}` +
+    `,"decision":{"effect":"${e.effect}","rule":${value('rule', e.rule)},"reason":${value('reason', e.reason)},"role":${value('role', e.role)},"policy-digest":${value('policy-digest', e.policyDigest)},"platform-digest":${value('platform-digest', e.decided?.basis.platformDigest ?? null)},"in-doubt":${e.inDoubt},"shadow":${shadow(e.shadow)},"observed":${shadow(e.observed)}}` +
     `,"credential":${e.credentialRole === null ? 'null' : `{"role":${value('role', e.credentialRole)},"generation":${whole(e.credentialGeneration)}}`}` +
     `,"upstream":${e.upstream === null ? 'null' : `{"name":${value('upstream', e.upstream)},"status":${whole(e.upstreamStatus)},"ms":${millis(e.upstreamMs)}}`}` +
-    `,"response":{"status":${whole(e.status)},"bytes":${whole(e.responseBytes)},"ms":${millis(e.ms)},"hidden":${whole(e.hidden)},"aborted":${e.aborted}}${tail()}`
+    `,"response":{"status":${whole(e.status)},"bytes":${whole(e.responseBytes)},"ms":${millis(e.ms)},"hidden":${whole(e.hidden)},"aborted":${e.aborted}},"facts":${decidedOn(e.decided)}${tail()}`
 
   const event = (seq: number, e: EventEntry): string => {
     const entries = Object.entries(e.detail)

@@ -1,6 +1,6 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { CredentialStatus } from '../model/credential.ts'
-import type { TenantState } from '../model/decision.ts'
+import type { Observing, TenantState } from '../model/decision.ts'
 import type { Clock } from '../model/deps.ts'
 import { type ProblemCode, problems } from '../model/problem.ts'
 import type { AuditStatus } from './host.ts'
@@ -11,10 +11,16 @@ import { Buckets, type Count, counts, Tally } from './tally.ts'
 export interface MetricSources {
   readonly audit: () => AuditStatus | null
   readonly policies: () => readonly TenantState[]
+  /** Tenants in observe mode now. */
+  readonly observing: () => readonly Observing[]
+  /** Milliseconds since the epoch at which a load last refused nothing, or of the start. */
+  readonly lastGoodLoad: () => number | null
   readonly credentials: () => readonly CredentialStatus[]
   /** Milliseconds since the epoch at which an issuer's keys were last fetched; null: never. */
   readonly keys: () => readonly { readonly issuer: string; readonly fetchedAt: number | null }[]
   readonly tokenCache: () => { readonly entries: number; readonly bytes: number } | null
+  /** DPoP proofs remembered. */
+  readonly proofs: () => number
   readonly inFlight: () => number
   /** Buckets of rate limits that are not full. */
   readonly rateBuckets: () => number
@@ -28,7 +34,7 @@ export interface MetricSources {
 export interface Metrics {
   /** One answered exchange; `ms` from arrival to the last byte. */
   exchange(route: string | null, method: string, status: number, ms: number): void
-  decision(tenant: string | null, effect: 'allow' | 'deny', rule: string, mode: 'enforce' | 'shadow'): void
+  decision(tenant: string | null, effect: 'allow' | 'deny', rule: string, mode: 'enforce' | 'shadow' | 'observe'): void
   refusal(code: ProblemCode): void
   /** A deny that matched because it could not be evaluated. */
   policyError(tenant: string | null, rule: string): void
@@ -69,7 +75,7 @@ export const createMetrics = ({ version, clock, sources, runtime }: MetricsOptio
 
   const exchanges = new Tally([names, 8, 40], () => new Buckets(durations))
   registry.registerMetric(new OwnHistogram(exchanges))
-  const decisions = counter('postern_decisions_total', 'Decisions.', ['tenant', 'effect', 'rule', 'mode'], [names, 2, names, 2])
+  const decisions = counter('postern_decisions_total', 'Decisions.', ['tenant', 'effect', 'rule', 'mode'], [names, 2, names, 3])
   const refusals = counter('postern_refusals_total', 'Requests that Postern itself answered.', ['code', 'reason'], [names, 1])
   const errors = counter(
     'postern_policy_errors_total',
@@ -197,17 +203,45 @@ const asked = (
     })
 }
 
+type RegisterGauge = (name: string, help: string, labelNames: readonly string[], read: () => readonly Sample[]) => void
+
+const states: readonly TenantState['state'][] = ['enforced', 'stale', 'rolled-back', 'unavailable']
+
+const registerPolicies = (gauge: RegisterGauge, clock: Clock, { policies, observing, lastGoodLoad }: MetricSources): void => {
+  gauge(
+    'postern_policy_info',
+    'Policy in force for each tenant; those that are not as on disk come first.',
+    ['tenant', 'state', 'digest'],
+    () =>
+      policies()
+        .toSorted((a, b) => Number(a.state === 'enforced') - Number(b.state === 'enforced'))
+        .slice(0, names)
+        .map(p => [{ tenant: p.tenant, state: p.state, digest: p.digestEnforced ?? '' }, 1]),
+  )
+  gauge('postern_policy_tenants', 'Tenants by what is in force for them.', ['state'], () => {
+    const found = Map.groupBy(policies(), p => p.state)
+    return states.map(state => [{ state }, found.get(state)?.length ?? 0])
+  })
+  gauge('postern_policy_digest_differs', 'Tenants whose file on disk is not the one in force.', [], () => [
+    [{}, policies().filter(p => p.digestEnforced !== p.digestOnDisk).length],
+  ])
+  gauge('postern_policy_observing', '1 while what the rules of a tenant refuse is only recorded.', ['tenant'], () =>
+    observing()
+      .slice(0, names)
+      .map(({ tenant }) => [{ tenant }, 1]),
+  )
+  gauge('postern_policy_last_good_load_age_seconds', 'Time since a load that refused nothing.', [], () => {
+    const at = lastGoodLoad()
+    return at === null ? [] : [[{}, Math.max(0, clock.now() - at) / 1000]]
+  })
+}
+
 const registerGauges = (registry: Registry, version: string, clock: Clock, sources: MetricSources): void => {
   const gauge = (name: string, help: string, labelNames: readonly string[], read: () => readonly Sample[]): void =>
     asked(registry, 'gauge', name, help, labelNames, read)
   const one = (value: number | null | undefined): readonly Sample[] => (value === null || value === undefined ? [] : [[{}, value]])
   gauge('postern_build_info', 'What runs.', ['version', 'node'], () => [[{ version, node: process.version }, 1]])
-  gauge('postern_policy_info', 'Policy in force for each tenant.', ['tenant', 'state', 'digest'], () =>
-    sources
-      .policies()
-      .slice(0, names)
-      .map(p => [{ tenant: p.tenant, state: p.state, digest: p.digestEnforced ?? '' }, 1]),
-  )
+  registerPolicies(gauge, clock, sources)
   gauge('postern_jwks_age_seconds', "Age of an issuer's keys.", ['issuer'], () =>
     sources
       .keys()
@@ -216,6 +250,7 @@ const registerGauges = (registry: Registry, version: string, clock: Clock, sourc
   registerCredentials(gauge, names, sources.credentials)
   gauge('postern_token_cache_entries', 'Verified tokens kept.', [], () => one(sources.tokenCache()?.entries))
   gauge('postern_token_cache_bytes', 'Bytes of the verified tokens kept.', [], () => one(sources.tokenCache()?.bytes))
+  gauge('postern_dpop_proofs', 'DPoP proofs remembered; at 400000, new ones are refused with 503.', [], () => one(sources.proofs()))
   gauge('postern_limits_in_flight', 'Requests under way.', [], () => one(sources.inFlight()))
   gauge('postern_limits_buckets', 'Token buckets kept for limits of policies.', [], () => one(sources.rateBuckets()))
   gauge('postern_limits_hide_bytes', 'Bytes held by replies from which members are removed.', [], () => one(sources.hideBytes()))

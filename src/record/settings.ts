@@ -1,9 +1,15 @@
 import { resolve, sep } from 'node:path'
-import { bad, choice, entryOf, fail, list, notBuilt, optional, record, required } from '../config/shape.ts'
+import { bad, choice, entryOf, fail, list, notBuilt, optional, record, required, text } from '../config/shape.ts'
 import { duration, path, size } from '../config/values.ts'
 
 const GiB = 1024 ** 3
 const restart = { restart: true }
+
+const factName = text('the name of a token claim, header.NAME or query.NAME', name =>
+  name === '' || name.length > 256 || /\p{Cc}/u.test(name)
+    ? 'this is no name of a fact; write for example groups or header.x-purpose.'
+    : null,
+)
 
 const shape = record({
   dir: optional(path('a folder'), 'audit', 'Folder of the audit records, one folder for each run of the process.', restart),
@@ -45,8 +51,18 @@ const shape = record({
     restart,
   ),
   begin: optional(choice(['none'], ['writes']), 'none', '`none`: one record for each exchange, at its end.', restart),
-  'hash-key-files': notBuilt('Keys for hashed facts.'),
-  plain: notBuilt('Facts that are written in clear.'),
+  'hash-key-files': optional<readonly string[]>(
+    list(path('a file'), { max: 16 }),
+    [],
+    'Keys, 32 random bytes or more each, for facts that are not plain; the first one hashes. Without one such facts are withheld.',
+    restart,
+  ),
+  plain: optional<readonly string[]>(
+    list(factName, { max: 200 }),
+    [],
+    'Facts that are written in clear: token claims (groups, /realm_access/roles), header.NAME, query.NAME.',
+    restart,
+  ),
   retain: notBuilt('Age at which records are removed.'),
 })
 

@@ -6,6 +6,7 @@ import { dirname, join, resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { parse, parseAllDocuments } from 'yaml'
 import { parseDuration } from '../../src/config/values.ts'
+import { systemClock } from '../../src/deps.ts'
 import { type LoadedConfig, loadConfig } from '../../src/load.ts'
 import { writeKeyPair } from '../../src/record/keys.ts'
 import { loadPolicies } from '../../src/reload.ts'
@@ -160,7 +161,7 @@ describe('the Kubernetes manifest', () => {
   })
 
   it('holds policies that are in force without a finding, all their tests passed', async () => {
-    const { composition, findings } = await loadPolicies(loaded, null, { withoutTests: false, now: 0 })
+    const { composition, findings } = await loadPolicies(loaded, null, { withoutTests: false, clock: systemClock })
     expect(findings).toEqual([])
     expect([...composition!.entries.keys()]).toEqual(['acme'])
     for (const { enforced, onDisk, tested } of composition!.entries.values()) {

@@ -140,6 +140,25 @@ describe('postern serve', () => {
     expect(await statusOf()).toBe(200)
   })
 
+  it('rolls a tenant back by postern rollback, once, and says that the file must be reverted too', async () => {
+    const policy = (rule: string) => tenantPolicy('acme', provider.issuer, `  - { allow: ${rule}, why: Read., who: staff, to: GET /v1/** }`)
+    backend.answer = (_req, res) => res.end('ok')
+    expect(await run('rollback', 'acme', '--config', config)).toMatchObject({ code: 1, err: expect.stringContaining('no version of acme') })
+    await writeFile(join(dir, 'policies/acme.policy.yaml'), policy('read'))
+    expect(await run('reload', '--config', config)).toMatchObject({ code: 0 })
+    expect(await statusOf('/v1/x', 'DELETE')).toBe(403)
+    const back = await run('rollback', 'acme', '--why', 'SEC-2210', '--config', config)
+    expect(back).toMatchObject({ code: 0, out: expect.stringMatching(/^acme: in force: [0-9a-f]{64}, instead of [0-9a-f]{64}\n$/) })
+    expect(back.err).toMatch(/A restart reads the files again: revert the file too/)
+    expect(await statusOf('/v1/x', 'DELETE')).toBe(200)
+    expect(await run('rollback', 'acme', '--config', config)).toMatchObject({
+      code: 1,
+      err: expect.stringContaining('rolled back already'),
+    })
+    expect((await run('rollback')).code).toBe(64)
+    expect((await run('status', '--config', config)).out).toContain('state: rolled-back')
+  })
+
   it('under drain is unready and asks clients to go elsewhere, but serves', async () => {
     backend.answer = (_req, res) => res.end('ok')
     const drained = await run('drain', '--config', config)

@@ -4,6 +4,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { type DemoProvider, startProvider } from '../../deploy/demo/provider.ts'
 import type { TenantState } from '../../src/model/decision.ts'
 import {
+  platformPolicy,
   type Recorder,
   startFrom,
   startPostern,
@@ -59,6 +60,43 @@ describe('a change on disk', () => {
     await writeFile(at('policies/new.tmp'), readOnly(provider.issuer))
     await rename(at('policies/new.tmp'), at('policies/acme.policy.yaml'))
     await expect.poll(() => post(ann), { timeout: 5000 }).toBe(403)
+  })
+
+  it('by moving the file away and writing a new one, as other editors do, never takes the tenant away', async () => {
+    await rename(at('policies/acme.policy.yaml'), at('policies/acme.policy.yaml~'))
+    await writeFile(at('policies/acme.policy.yaml'), readOnly(provider.issuer))
+    await expect.poll(() => post(ann), { timeout: 5000 }).toBe(403)
+    expect((await postern.call('/v1/x', { token: ann })).status).toBe(200)
+    expect(JSON.stringify(postern.records())).not.toContain('"state":"removed"')
+  })
+
+  it('that is half written changes nothing; the other half does', async () => {
+    const text = readOnly(provider.issuer)
+    await writeFile(at('policies/acme.policy.yaml'), text.slice(0, text.indexOf('rules:') + 20))
+    expect(await reload()).toMatchObject({ changed: false, refused: true })
+    expect(await post(ann)).toBe(200)
+    await writeFile(at('policies/acme.policy.yaml'), text)
+    await expect.poll(() => post(ann), { timeout: 5000 }).toBe(403)
+  })
+
+  it('by a folder that is deleted and comes back is noticed, though its watcher went with it', async () => {
+    await rm(at('policies'), { recursive: true })
+    await expect.poll(kinds, { timeout: 5000 }).toContain('policy-refused')
+    expect(await post(ann)).toBe(200)
+    await mkdir(at('policies'))
+    await writeFile(at('policies/_platform.policy.yaml'), platformPolicy)
+    await writeFile(at('policies/globex.policy.yaml'), tenantPolicy('globex', provider.issuer))
+    await writeFile(at('policies/acme.policy.yaml'), readOnly(provider.issuer))
+    await expect.poll(() => post(ann), { timeout: 20_000, interval: 250 }).toBe(403)
+  }, 40_000)
+
+  it('of a large file, which another thread parses, is in force all the same', async () => {
+    const line = (i: number) => `  - { allow: read-${i}, why: Read only now., who: staff, to: GET /v1/x${i}/** }`
+    const rules = Array.from({ length: 4000 }, (_, i) => line(i)).join('\n')
+    await writeFile(at('policies/acme.policy.yaml'), tenantPolicy('acme', provider.issuer, rules))
+    expect(await reload()).toMatchObject({ changed: true, refused: false })
+    expect((await postern.call('/v1/x3999', { token: ann })).status).toBe(200)
+    expect(await post(ann)).toBe(403)
   })
 
   it('of the gateway secrets comes into force, and both work during a rotation', async () => {
@@ -165,6 +203,52 @@ describe('a tenant', () => {
     const result = await reload()
     expect(result).toMatchObject({ changed: false, refused: true })
     expect(result.findings.map(finding => finding.code)).toContain('P604')
+    expect(await post(ann)).toBe(200)
+  })
+})
+
+describe('a rollback', () => {
+  const rollback = (tenant = 'acme') => postern.app.rollback(tenant, 'SEC-2210')
+  const acme = () => (postern.app.status() as { readonly tenants: readonly TenantState[] }).tenants.find(one => one.tenant === 'acme')
+  const reads = (name: string) => tenantPolicy('acme', provider.issuer, `  - { allow: ${name}, why: Read., who: staff, to: GET /v1/** }`)
+
+  it('restores what was in force, holds against the file on disk, and ends with a new file', async () => {
+    await writeFile(at('policies/acme.policy.yaml'), reads('read'))
+    await reload()
+    expect(await post(ann)).toBe(403)
+    expect(await rollback()).toMatchObject({ tenant: 'acme', from: acme()?.digestOnDisk, onDisk: acme()?.digestOnDisk })
+    expect(await post(ann)).toBe(200)
+    expect(acme()?.state).toBe('rolled-back')
+    await reload()
+    expect(await post(ann)).toBe(200)
+    await writeFile(at('policies/acme.policy.yaml'), reads('read-again'))
+    await reload()
+    expect(await post(ann)).toBe(403)
+    expect(acme()?.state).toBe('enforced')
+  })
+
+  it('is on record as an act, with its reason, and as a load, and metrics show it', async () => {
+    await writeFile(at('policies/acme.policy.yaml'), reads('read'))
+    await reload()
+    await rollback()
+    const details = () => postern.records().flatMap(({ kind, tenant, detail }) => [{ kind, tenant, detail }])
+    await expect
+      .poll(details, { timeout: 5000 })
+      .toContainEqual({ kind: 'control', tenant: null, detail: { act: 'rollback', tenant: 'acme', why: 'SEC-2210' } })
+    const load = details().findLast(({ kind }) => kind === 'policy-load')
+    expect(load).toMatchObject({
+      tenant: 'acme',
+      detail: { by: 'rollback', why: 'SEC-2210', state: 'rolled-back', new_digest: acme()?.digestEnforced },
+    })
+    const metrics = await (await fetch(`http://127.0.0.1:${postern.opsPort}/metrics`)).text()
+    expect(metrics).toContain('postern_policy_tenants{state="rolled-back"} 1')
+    expect(metrics).toContain('postern_policy_digest_differs 1')
+    expect(metrics).toMatch(/postern_policy_last_good_load_age_seconds \d/)
+  })
+
+  it('of a tenant that never changed says so and changes nothing', async () => {
+    expect(await rollback()).toEqual({ problem: expect.stringMatching(/no version of acme was in force before/) })
+    expect(await rollback('nobody')).toEqual({ problem: 'nobody is not a tenant here.' })
     expect(await post(ann)).toBe(200)
   })
 })

@@ -7,7 +7,7 @@ import type { CutDone } from '../../src/credentials/acts.ts'
 import { hashPassword } from '../../src/credentials/hash.ts'
 import type { CassandraSession } from '../../src/model/cassandra.ts'
 import type { Credential } from '../../src/model/credential.ts'
-import { Secret } from '../../src/model/secret.ts'
+import { Secret, SecretBytes } from '../../src/model/secret.ts'
 import { sharedCassandra, type Tenants, tenants } from '../support/cassandra.ts'
 import { rotated, Sidecar, slow } from '../support/sidecar.ts'
 
@@ -67,7 +67,7 @@ for (const [name, node] of [
     beforeAll(async () => {
       cluster = await tenants(node!, isStrict ? 'cuts' : 'cutl')
       manager = await cluster.manager()
-      const keys = [randomBytes(32)]
+      const keys = [new SecretBytes(randomBytes(32))]
       sidecars = [1, 2].map(() => new Sidecar(cluster, [role], { settings: slow, keys }))
       await Promise.all(sidecars.map(one => one.until(event => event.kind === 'rotated' || event.kind === 'adopted')))
       backend = connected()

@@ -4,7 +4,7 @@ import { localCluster, startBackend } from '../../deploy/demo/backend.ts'
 import { createDeliveries } from '../../src/credentials/delivery.ts'
 import type { CredentialEvent } from '../../src/credentials/events.ts'
 import type { CassandraSession } from '../../src/model/cassandra.ts'
-import { Secret } from '../../src/model/secret.ts'
+import { Secret, SecretBytes } from '../../src/model/secret.ts'
 import { sharedCassandra, type Tenants, tenants } from '../support/cassandra.ts'
 import { rotated, Sidecar, slow } from '../support/sidecar.ts'
 
@@ -135,7 +135,7 @@ describe.skipIf(node === null)('rotation in a real Cassandra', () => {
   })
 
   it('is one for three sidecars that share a key, and a restart hands out what is current', async () => {
-    const keys = [randomBytes(32)]
+    const keys = [new SecretBytes(randomBytes(32))]
     const open = () => new Sidecar(cluster, ['acme_finance_rw'], { keys })
     const rw = cluster.name('acme_finance_rw')
     const sidecars = [open(), open(), open()]

@@ -41,10 +41,13 @@ export const entry = (changes: Partial<ExchangeEntry> = {}): ExchangeEntry => ({
   requestBytes: 0,
   effect: 'allow',
   rule: 'read-orders',
+  role: 'orders_read',
   reason: '',
   policyDigest: 'abc',
+  decided: null,
   inDoubt: false,
   shadow: null,
+  observed: null,
   credentialRole: 'orders_read',
   credentialGeneration: 3,
   upstream: 'orders',
@@ -116,12 +119,14 @@ export const testAudit = async (options: TestAuditOptions = {}): Promise<TestAud
     'spool-max': 1024 ** 3,
     sinks: ['file'],
     begin: 'none',
+    'hash-key-files': [],
+    plain: [],
     ...options.settings,
   }
   const audit = await openAudit(
     settings,
     { clock, log, random: randomBytes, stdout: options.stdout ?? new PassThrough(), ...(options.disk ? { disk: options.disk } : {}) },
-    { instance: options.instance ?? 'unit', version: '0.0.0', base, key: signingKey, limits: options.limits ?? {} },
+    { instance: options.instance ?? 'unit', version: '0.0.0', base, key: signingKey, hashKeys: [], limits: options.limits ?? {} },
   )
   onTestFinished(() => closeInTime(audit, clock, base))
   const { chain } = audit.status()

@@ -7,6 +7,8 @@ import { createFetch } from '../../src/fetch.ts'
 import type { Bounds } from '../../src/identity/bounds.ts'
 import { defaultBounds } from '../../src/identity/bounds.ts'
 import { createIdentifier, type Identifier } from '../../src/identity/identify.ts'
+import type { ClientSecret } from '../../src/identity/introspection-settings.ts'
+import type { IssuerEntry } from '../../src/identity/issuer-entry.ts'
 import { type IssuerSettings, issuerSettings } from '../../src/identity/settings.ts'
 import type { Deps, Fetch, FetchReply, Log } from '../../src/model/deps.ts'
 import type { Identity } from '../../src/model/identity.ts'
@@ -150,19 +152,52 @@ export const memoryLog = (): Log & { readonly lines: LogLine[] } => {
   return { lines, debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
 }
 
+/** An entry of `issuers:` as the reader of the configuration makes it. */
+export const entryFor = (issuer: string, changes: Partial<IssuerEntry> = {}): IssuerEntry => ({
+  issuer,
+  'issuer-template': null,
+  values: [],
+  'jwks-uri': null,
+  preset: null,
+  compatibility: null,
+  audiences: ['api'],
+  algorithms: ['RS256', 'PS256', 'ES256', 'EdDSA'],
+  typ: ['at+jwt'],
+  kid: 'optional',
+  'audience-claims': ['aud'],
+  'required-claims': new Map(),
+  'one-of-claims': [],
+  'one-of-scopes': [],
+  'clock-tolerance': 30_000,
+  'max-lifetime': 86_400_000,
+  'ca-file': null,
+  introspection: null,
+  'allow-http-loopback': issuer.startsWith('http:'),
+  from: new Map(),
+  ...changes,
+})
+
+const only = (settings: readonly IssuerSettings[]): IssuerSettings => {
+  const [one] = settings
+  if (one === undefined || settings.length > 1) throw new Error(`${settings.length} issuers`)
+  return one
+}
+
+/** Settings of the one issuer of an entry. */
+export const settingsOf = (entry: IssuerEntry, ca: string | null = null, client: ClientSecret | null = null): IssuerSettings =>
+  only(issuerSettings(entry, ca, client))
+
 export const settingsFor = (issuer: string, changes: Partial<Omit<IssuerSettings, 'digest'>> = {}): IssuerSettings => {
-  const { ca = null, ...rest } = changes
-  return issuerSettings(
-    {
-      issuer,
-      audiences: rest.audiences ?? ['api'],
-      algorithms: rest.algorithms ?? ['RS256', 'PS256', 'ES256', 'EdDSA'],
-      typ: rest.typ ?? ['at+jwt'],
-      'clock-tolerance': rest.clockTolerance ?? 30_000,
-      'max-lifetime': rest.maxLifetime ?? 86_400_000,
-      'ca-file': null,
-      'allow-http-loopback': rest.allowHttpLoopback ?? issuer.startsWith('http:'),
-    },
+  const { ca = null, audiences, algorithms, typ, clockTolerance, maxLifetime, allowHttpLoopback } = changes
+  return settingsOf(
+    entryFor(issuer, {
+      ...(audiences && { audiences }),
+      ...(algorithms && { algorithms }),
+      ...(typ && { typ }),
+      ...(clockTolerance !== undefined && { 'clock-tolerance': clockTolerance }),
+      ...(maxLifetime !== undefined && { 'max-lifetime': maxLifetime }),
+      ...(allowHttpLoopback !== undefined && { 'allow-http-loopback': allowHttpLoopback }),
+    }),
     ca,
   )
 }

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { openCassandraProvider } from '../../src/credentials/cassandra.ts'
 import type { CredentialEvent } from '../../src/credentials/events.ts'
 import type { Credential } from '../../src/model/credential.ts'
+import type { SecretBytes } from '../../src/model/secret.ts'
 import { FakeCluster, type FakeSession, fakeHash, type Mishap } from './fake-cassandra.ts'
 import { ManualClock } from './manual-clock.ts'
 
@@ -21,7 +22,7 @@ export interface Process {
 export interface StartOptions {
   readonly mishap?: (cql: string) => Mishap
   /** By which sidecars share. */
-  readonly keys?: readonly Buffer[]
+  readonly keys?: readonly SecretBytes[]
   readonly afterHardTtl?: 'refuse' | 'keep'
 }
 

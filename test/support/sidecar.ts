@@ -4,6 +4,7 @@ import type { RotationSettings, WatchSettings } from '../../src/credentials/cont
 import type { CredentialEvent } from '../../src/credentials/events.ts'
 import { systemClock } from '../../src/deps.ts'
 import type { Credential } from '../../src/model/credential.ts'
+import type { SecretBytes } from '../../src/model/secret.ts'
 import type { Tenants } from './cassandra.ts'
 
 /** Every second or two. */
@@ -13,7 +14,7 @@ export const slow: RotationSettings = { ...quick, rotateEvery: 600_000, overlap:
 
 export interface SidecarOptions {
   readonly settings?: RotationSettings
-  readonly keys?: readonly Buffer[]
+  readonly keys?: readonly SecretBytes[]
   readonly watch?: WatchSettings
 }
 

@@ -26,6 +26,33 @@ export const callersTest = (names: readonly string[], definitions: ReadonlyMap<s
     : identity => either(person(identity), agent(identity))
 }
 
+/** The names of `who` in their order, then anyone: first as the bodies of denies read them, then as those of allows do. */
+export const callerTests = (definitions: ReadonlyMap<string, Callers>): readonly CallerTest[] =>
+  (['refuse', 'grant'] as const).flatMap(side => [...definitions.keys(), anyone].map(name => callersTest([name], definitions, side)))
+
+/** Which names hold for one token: a question of token and policy alone, so each is answered once, when it is first asked. */
+export interface CallerBits {
+  readonly identity: Identity
+  readonly tests: readonly CallerTest[]
+  /** 0: not asked yet; else the answer and one. */
+  readonly known: Uint8Array
+}
+
+export const callerBits = (identity: Identity, tests: readonly CallerTest[]): CallerBits => ({
+  identity,
+  tests,
+  known: new Uint8Array(tests.length),
+})
+
+/** `index` is a place in `tests`. */
+export const holds = ({ identity, tests, known }: CallerBits, index: number): Tri => {
+  const before = known[index] ?? 0
+  if (before !== 0) return (before - 1) as Tri
+  const answer = tests[index]?.(identity) ?? unsure
+  known[index] = answer + 1
+  return answer
+}
+
 const everybody: Callers = { person: () => yes, agent: () => no }
 const nobodyKnows: Callers = { person: () => unsure, agent: () => unsure }
 

@@ -1,15 +1,21 @@
+import { finish, type Steps } from '../../config/steps.ts'
+import type { Method } from '../../model/exchange.ts'
 import { merged, type Obligations } from '../../model/obligation.ts'
 import type { PolicyDocument } from '../language/read.ts'
 import type { Rule } from '../language/rule.ts'
 import { no, not, type Side, type Tri, told, unsure, yes } from '../language/tri.ts'
-import { type Callers, type CallerTest, callersTest, compileWho } from './callers.ts'
-import { type Condition, compileWhen, type Look } from './conditions.ts'
+import { anyone } from '../language/who.ts'
+import { type CallerBits, type Callers, type CallerTest, callersTest, callerTests, compileWho } from './callers.ts'
+import { type Condition, compileWhen, type Look, type SharedTests, type Test } from './conditions.ts'
 import { type CompiledLogin, compileLogin } from './login.ts'
-import { candidates, type RouteIndex, routeIndex } from './route-index.ts'
+import { candidates, named, type RouteIndex, RouteTree } from './route-index.ts'
 
 export interface CompiledRule {
   readonly name: string
+  /** All of them, with their words. */
   readonly conditions: readonly Condition[]
+  /** Those beside `who`, in the order in which they are asked. */
+  readonly others: readonly Test[]
   /** Permission role of an allow. */
   readonly role: string | null
   /** First moment at which the rule no longer holds; null: for ever. */
@@ -35,40 +41,78 @@ export interface CompiledPolicy {
   readonly digest: string
   readonly denies: RuleSet
   readonly allows: RuleSet
+  /** For `CallerBits`. */
+  readonly callers: readonly CallerTest[]
+  /** Every role that a rule names. */
+  readonly roles: ReadonlySet<string>
+  /** Roles that a rule in force hands out. */
+  readonly handed: ReadonlySet<string>
   readonly document: PolicyDocument
 }
 
-export const compilePolicy = (tenant: string, digest: string, document: PolicyDocument): CompiledPolicy => {
+/** Compiles one policy at once. */
+export const compilePolicy = (tenant: string, digest: string, document: PolicyDocument): CompiledPolicy =>
+  finish(compilingPolicy(tenant, digest, document))
+
+export function* compilingPolicy(tenant: string, digest: string, document: PolicyDocument): Steps<CompiledPolicy> {
   const who = compileWho(document.who, document.claims)
-  const set = (effect: Rule['effect']): RuleSet => {
-    const rules = document.rules.filter(rule => rule.effect === effect)
-    return {
-      rules: rules.map(rule => compileRule(rule, who, document.always)),
-      index: routeIndex(
-        rules.map(rule => rule.to),
-        effect === 'deny',
-      ),
-      shadowed: rules.some(rule => rule.mode === 'shadow'),
-    }
+  const tree = new RouteTree()
+  const deny = yield* compiledRules('deny', document, who, tree)
+  const allow = yield* compiledRules('allow', document, who, tree)
+  const table = yield* tree.table()
+  const handing = allow.flatMap(({ role, shadow }) => (role === null ? [] : { role, shadow }))
+  return {
+    tenant,
+    digest,
+    denies: { rules: deny, index: { effect: 'deny', table }, shadowed: deny.some(rule => rule.shadow) },
+    allows: { rules: allow, index: { effect: 'allow', table }, shadowed: allow.some(rule => rule.shadow) },
+    callers: callerTests(who),
+    roles: new Set(handing.map(({ role }) => role)),
+    handed: new Set(handing.flatMap(({ role, shadow }) => (shadow ? [] : role))),
+    document,
   }
-  return { tenant, digest, denies: set('deny'), allows: set('allow'), document }
 }
 
-const compileRule = (rule: Rule, who: ReadonlyMap<string, Callers>, always: Obligations): CompiledRule => {
+function* compiledRules(
+  effect: Rule['effect'],
+  { rules, always, claims }: PolicyDocument,
+  who: ReadonlyMap<string, Callers>,
+  tree: RouteTree,
+): Steps<readonly CompiledRule[]> {
+  const names = [...who.keys(), anyone]
+  const first = effect === 'deny' ? 0 : names.length
+  const places = new Map(names.map((name, place) => [name, first + place]))
+  const compiled: CompiledRule[] = []
+  const tests: SharedTests = new Map()
+  for (const rule of rules) {
+    if (rule.effect !== effect) continue
+    tree.add({ effect, to: rule.to, who: rule.who.map(name => places.get(name) ?? -1) })
+    compiled.push(compileRule(rule, who, { always, claims }, tests))
+    yield
+  }
+  return compiled
+}
+
+const compileRule = (
+  rule: Rule,
+  who: ReadonlyMap<string, Callers>,
+  { always, claims }: Pick<PolicyDocument, 'always' | 'claims'>,
+  tests: SharedTests,
+): CompiledRule => {
   const [side, opposite]: readonly [Side, Side] = rule.effect === 'allow' ? ['grant', 'refuse'] : ['refuse', 'grant']
-  const conditions: Condition[] = [
-    ...window(rule),
-    { label: `who ${rule.who.join(' or ')}`, test: onIdentity(callersTest(rule.who, who, side)) },
-  ]
+  const callers = { label: `who ${rule.who.join(' or ')}`, test: onIdentity(callersTest(rule.who, who, side)) }
+  const others: Condition[] = []
   if (rule.except.length > 0) {
     // An exception is a privilege: it is read on the other side, so it neither passes to agents nor survives an error.
     const excepted = callersTest(rule.except, who, opposite)
-    conditions.push({ label: `except ${rule.except.join(' or ')}`, test: look => not(excepted(look.facts.identity)) })
+    others.push({ label: `except ${rule.except.join(' or ')}`, test: look => not(excepted(look.facts.identity)) })
   }
-  if (rule.when) conditions.push(...compileWhen(rule.when, side))
+  if (rule.when) others.push(...compileWhen(rule.when, side, rule.to, claims, tests))
+  const bounds = window(rule)
   return {
     name: rule.name,
-    conditions,
+    conditions: [...bounds, callers, ...others],
+    others: [...bounds, ...others].map(({ test }) => test),
     role: rule.role?.name ?? null,
     until: rule.until,
     login: rule.login && compileLogin(rule.login),
@@ -98,37 +142,52 @@ export const evaluate = (rule: CompiledRule, look: Look): Tri => {
   return out
 }
 
+/** What `evaluate` says of a rule that is a candidate; whom it names is looked up, so most rules are not even touched. */
+const judged = (set: RuleSet, number: number, bits: CallerBits, look: Look): Tri => {
+  let out = named(set.index, number, bits)
+  if (out === no) return no
+  for (const test of set.rules[number]?.others ?? []) {
+    const held = test(look)
+    if (held === no) return no
+    if (held === unsure) out = unsure
+  }
+  return out
+}
+
 export interface Match {
   readonly rule: CompiledRule
   readonly inDoubt: boolean
 }
 
+/** The rules of one effect that cover the method and path of a request. */
+export interface RouteMatch {
+  readonly set: RuleSet
+  /** In file order. */
+  readonly numbers: readonly number[]
+  readonly bits: CallerBits
+}
+
 /** The first deny that matches, in file order. One that cannot be evaluated matches. `shadow`: as if shadow rules were enforced. */
-export const firstDeny = (set: RuleSet, look: Look, shadow: boolean): Match | null => {
-  const { method, target } = look.facts.origin
-  for (const number of candidates(set.index, method, target.path)) {
+export const firstDeny = ({ set, numbers, bits }: RouteMatch, look: Look, shadow: boolean): Match | null => {
+  for (const number of numbers) {
+    const held = judged(set, number, bits, look)
+    if (held === no) continue
     const rule = set.rules[number]
-    if (rule === undefined || (rule.shadow && !shadow)) continue
-    const held = evaluate(rule, look)
-    if (held !== no) return { rule, inDoubt: held === unsure }
+    if (rule !== undefined && (shadow || !rule.shadow)) return { rule, inDoubt: held === unsure }
   }
   return null
 }
 
 /** The first allow that matches, in file order. One that cannot be evaluated does not. `shadow`: as if shadow rules were enforced. */
-export const firstAllow = (set: RuleSet, look: Look, shadow: boolean): CompiledRule | null => {
-  const { method, target } = look.facts.origin
-  for (const number of candidates(set.index, method, target.path)) {
+export const firstAllow = ({ set, numbers, bits }: RouteMatch, look: Look, shadow: boolean): CompiledRule | null => {
+  for (const number of numbers) {
+    if (judged(set, number, bits, look) !== yes) continue
     const rule = set.rules[number]
-    if (rule === undefined || (rule.shadow && !shadow)) continue
-    if (evaluate(rule, look) === yes) return rule
+    if (rule !== undefined && (shadow || !rule.shadow)) return rule
   }
   return null
 }
 
 /** A shadow rule is a candidate for this request. */
-export const isShadowed = (set: RuleSet, look: Look): boolean => {
-  if (!set.shadowed) return false
-  const { method, target } = look.facts.origin
-  return candidates(set.index, method, target.path).some(number => set.rules[number]?.shadow)
-}
+export const isShadowed = (set: RuleSet, method: Method, path: string): boolean =>
+  set.shadowed && candidates(set.index, method, path).some(number => set.rules[number]?.shadow)

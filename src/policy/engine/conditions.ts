@@ -1,9 +1,13 @@
 import type { Facts } from '../../model/decision.ts'
 import { type AddressKey, addressKey, addressSet, type Range } from '../language/address.ts'
+import type { Claim } from '../language/claims.ts'
+import type { RouteLine } from '../language/pattern.ts'
 import { isWithin, type TimeWindow } from '../language/time.ts'
 import { both, either, no, not, type Side, type Tri, told, unsure, yes } from '../language/tri.ts'
 import type { Expectation, When } from '../language/when.ts'
-import { type Query, readQuery } from './query.ts'
+import { checkTest } from './check.ts'
+import { withoutBlanks } from './header.ts'
+import { hasParameter, type Query, readQuery } from './query.ts'
 
 /** One request under decision: what costs something to read is read once, and only if a candidate asks. */
 export class Look {
@@ -38,19 +42,45 @@ export interface Condition {
   readonly test: Test
 }
 
-/** Compiles `when`, cheapest first; Kleene logic makes the order invisible. */
-export const compileWhen = (when: When, side: Side): Condition[] => {
+/** Tests of one file by what they ask: rules that ask the same share one, which is then at hand when the next rule asks it. */
+export type SharedTests = Map<string, Test>
+
+const shared = (tests: SharedTests, key: readonly unknown[], make: () => Test): Test => {
+  const text = JSON.stringify(key)
+  const known = tests.get(text) ?? make()
+  tests.set(text, known)
+  return known
+}
+
+/** Compiles `when` of a rule with these `to` lines, cheapest first; Kleene logic makes the order invisible. */
+export const compileWhen = (
+  when: When,
+  side: Side,
+  lines: readonly RouteLine[],
+  claims: ReadonlyMap<string, Claim>,
+  tests: SharedTests = new Map(),
+): Condition[] => {
   const conditions: Condition[] = []
   if (when.ipIn) conditions.push({ label: 'when.ip-in', test: addressTest(when.ipIn) })
   if (when.ipNotIn) {
     const inside = addressTest(when.ipNotIn)
     conditions.push({ label: 'when.ip-not-in', test: look => not(inside(look)) })
   }
-  for (const [name, wanted] of when.header) conditions.push({ label: `when.header.${name}`, test: headerTest(name, wanted, side) })
-  for (const [name, wanted] of when.query) conditions.push({ label: `when.query.${name}`, test: queryTest(name, wanted, side) })
+  for (const [name, wanted] of when.header) {
+    const test = shared(tests, ['header', side, name, spelled(wanted)], () => headerTest(name, wanted, side))
+    conditions.push({ label: `when.header.${name}`, test })
+  }
+  for (const [name, wanted] of when.query) {
+    const test = shared(tests, ['query', side, name, spelled(wanted)], () => queryTest(name, wanted, side))
+    conditions.push({ label: `when.query.${name}`, test })
+  }
   if (when.time) conditions.push({ label: 'when.time', test: timeTest(when.time) })
+  if (when.check) conditions.push({ label: 'when.check', test: checkTest(when.check, lines, claims, side) })
   return conditions
 }
+
+/** JSON has no infinity, and a range without an end is not one without a begin. */
+const spelled = (wanted: Expectation): unknown => (wanted.kind === 'range' ? [`${wanted.min}`, `${wanted.max}`] : wanted)
 
 const addressTest = (ranges: readonly Range[]): Test => {
   const includes = addressSet(ranges)
@@ -115,35 +145,22 @@ const headerTest = (name: string, wanted: Expectation, side: Side): Test => {
   }
 }
 
-const isBlank = (c: number): boolean => c === 0x20 || c === 0x09
-
-/** Blanks of HTTP only: `trim` would also remove what a backend keeps. */
-const withoutBlanks = (value: string): string => {
-  let from = 0
-  let to = value.length
-  while (from < to && isBlank(value.charCodeAt(from))) from++
-  while (to > from && isBlank(value.charCodeAt(to - 1))) to--
-  return from === 0 && to === value.length ? value : value.slice(from, to)
-}
-
 const queryTest = (name: string, wanted: Expectation, side: Side): Test => {
   const { kind } = wanted
+  if (kind === 'present') return look => hasParameter(look.query, name)
+  if (kind === 'absent') return look => not(hasParameter(look.query, name))
   const compare = compareOf(wanted)
   return look => {
     const { parameters, broken } = look.query
     // A name that cannot be decoded may be this one, with any value.
     let every: Tri = broken ? unsure : yes
     let some: Tri = broken ? unsure : no
-    let seen = false
     for (const parameter of parameters) {
       if (parameter.name !== name) continue
-      seen = true
       const fits = compare(parameter.value)
       every = both(every, fits)
       some = either(some, fits)
     }
-    if (kind === 'present') return seen ? yes : broken ? unsure : no
-    if (kind === 'absent') return seen ? no : broken ? unsure : yes
     // Nobody seen: `every` still holds and `some` does not, which is what an absent parameter means on either side.
     return side === 'grant' ? every : some
   }

@@ -1,7 +1,11 @@
+import { no, type Tri, unsure, yes } from '../language/tri.ts'
+
 /** One parameter as some server reads it; a value that cannot be decoded is null. */
 export interface Parameter {
   readonly name: string
   readonly value: string | null
+  /** Every server finds a parameter of this name here, whatever its value. */
+  readonly certain: boolean
 }
 
 export interface Query {
@@ -19,32 +23,36 @@ const none: Query = { parameters: [], broken: false }
 export const readQuery = (raw: string | null): Query => {
   if (raw === null || raw === '') return none
   const parameters: Parameter[] = []
-  let broken = readPairs(raw, '&', parameters)
-  if (raw.includes(';')) broken = readPairs(raw.replaceAll('&', ';'), ';', parameters) || broken
+  let broken = false
+  for (let from = 0; from <= raw.length; ) {
+    const next = raw.indexOf('&', from)
+    const to = next < 0 ? raw.length : next
+    if (to > from && !readStretch(raw.slice(from, to), parameters)) broken = true
+    from = to + 1
+  }
   return { parameters, broken }
 }
 
-const readPairs = (raw: string, separator: string, into: Parameter[]): boolean => {
-  let broken = false
-  for (let from = 0; from <= raw.length; ) {
-    const next = raw.indexOf(separator, from)
-    const to = next < 0 ? raw.length : next
-    if (to > from) {
-      const pair = raw.slice(from, to)
-      if (!readPair(pair, into)) broken = true
-      if (pair.includes('+') && !readPair(pair.replaceAll('+', ' '), into)) broken = true
-    }
-    from = to + 1
+/** What stands between two `&`. */
+const readStretch = (stretch: string, into: Parameter[]): boolean => {
+  if (!stretch.includes(';') && !stretch.includes('+')) {
+    const pair = readPair(stretch)
+    if (pair === null) return false
+    into.push({ ...pair, certain: true })
+    return true
   }
-  return broken
+  const separated = stretch.includes(';') ? [[stretch], stretch.split(';').filter(pair => pair !== '')] : [[stretch]]
+  const spelled = stretch.includes('+') ? separated.flatMap(pairs => [pairs, pairs.map(pair => pair.replaceAll('+', ' '))]) : separated
+  const readings = spelled.map(pairs => pairs.map(readPair))
+  const names = readings.map(pairs => new Set(pairs.map(pair => pair?.name)))
+  for (const pair of readings.flat()) if (pair !== null) into.push({ ...pair, certain: names.every(known => known.has(pair.name)) })
+  return !readings.some(pairs => pairs.includes(null))
 }
 
-const readPair = (pair: string, into: Parameter[]): boolean => {
+const readPair = (pair: string): Omit<Parameter, 'certain'> | null => {
   const mark = pair.indexOf('=')
   const name = decoded(mark < 0 ? pair : pair.slice(0, mark))
-  if (name === null) return false
-  into.push({ name, value: mark < 0 ? '' : decoded(pair.slice(mark + 1)) })
-  return true
+  return name === null ? null : { name, value: mark < 0 ? '' : decoded(pair.slice(mark + 1)) }
 }
 
 const decoded = (text: string): string | null => {
@@ -54,4 +62,15 @@ const decoded = (text: string): string | null => {
   } catch {
     return null
   }
+}
+
+/** A name that only some servers find, or that cannot be decoded, is neither there nor absent. */
+export const hasParameter = ({ parameters, broken }: Query, name: string): Tri => {
+  let seen = broken
+  for (const found of parameters) {
+    if (found.name !== name) continue
+    if (found.certain) return yes
+    seen = true
+  }
+  return seen ? unsure : no
 }

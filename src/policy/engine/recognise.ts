@@ -1,3 +1,4 @@
+import { finish, type Steps } from '../../config/steps.ts'
 import type { Identity } from '../../model/identity.ts'
 import type { Recognise } from '../language/recognise-shape.ts'
 
@@ -29,7 +30,10 @@ interface ByHost<T> {
 /** Which claimants a validated token and an established host belong to. */
 export type TenantIndex<T> = (identity: Identity, host: string) => Found<T>
 
-export const tenantIndex = <T>(claimants: readonly Claimant<T>[]): TenantIndex<T> => {
+/** For a few tenants; `indexingTenants` does not hold anybody up. */
+export const tenantIndex = <T>(claimants: readonly Claimant<T>[]): TenantIndex<T> => finish(indexingTenants(claimants))
+
+export function* indexingTenants<T>(claimants: readonly Claimant<T>[]): Steps<TenantIndex<T>> {
   const issuers = new Map<string, ByHost<T>>()
   for (const { recognise, value } of claimants) {
     const candidate: Candidate<T> = {
@@ -42,6 +46,7 @@ export const tenantIndex = <T>(claimants: readonly Claimant<T>[]): TenantIndex<T
       if (recognise.host === null) add(byHost.anyHost, candidate)
       else for (const host of new Set(recognise.host)) add(getOr(byHost.hosts, host, bucket<T>), candidate)
     }
+    yield
   }
   return (identity, host) => {
     const byHost = issuers.get(identity.issuer)
@@ -101,7 +106,7 @@ const agrees = <T>(candidate: Candidate<T>, identity: Identity): boolean => {
   return true
 }
 
-const carries = (claim: unknown, wanted: ReadonlySet<string>): boolean => {
+export const carries = (claim: unknown, wanted: ReadonlySet<string>): boolean => {
   if (typeof claim === 'string') return wanted.has(claim)
   if (!Array.isArray(claim)) return false
   for (const item of claim) if (typeof item === 'string' && wanted.has(item)) return true

@@ -105,10 +105,16 @@ export const claimReader = (name: string, claim: Claim): ClaimReader => {
  * A provider that cuts a long list of groups says so here and leaves the list out. Read as "in no group",
  * such a token would slip past every deny that names a group.
  */
-const leftOut = (payload: Payload, top: string, overflows: boolean): boolean => {
+const leftOut = (payload: Payload, top: string, overflows: boolean): boolean =>
+  isElsewhere(payload, top) || (overflows && groupsOverflow(payload))
+
+/** `_claim_names` says that this member is not in the token (OpenID Connect Core 5.6.2). */
+export const isElsewhere = (payload: Payload, top: string): boolean => {
   const elsewhere = own(payload, '_claim_names')
-  if (elsewhere !== undefined && elsewhere !== null && (!isObject(elsewhere) || Object.hasOwn(elsewhere, top))) return true
-  if (!overflows) return false
+  return elsewhere !== undefined && elsewhere !== null && (!isObject(elsewhere) || Object.hasOwn(elsewhere, top))
+}
+
+export const groupsOverflow = (payload: Payload): boolean => {
   const flag = own(payload, 'hasgroups')
   return flag !== undefined && flag !== null && flag !== false
 }
@@ -116,7 +122,8 @@ const leftOut = (payload: Payload, top: string, overflows: boolean): boolean => 
 const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null && !Array.isArray(value)
 const own = (holder: object, key: string): unknown => (Object.hasOwn(holder, key) ? (holder as Payload)[key] : undefined)
 
-const walk = (payload: Payload, path: readonly string[]): unknown => {
+/** What stands at the end of a path. */
+export const walk = (payload: Payload, path: readonly string[]): unknown => {
   let at: unknown = payload
   for (const key of path) {
     if (at === undefined || at === null) return undefined

@@ -8,7 +8,8 @@ const dayStart = (date: string): number | null => {
   return !Number.isNaN(ms) && new Date(ms).toISOString().startsWith(date) ? ms : null
 }
 
-const parseInstant = (value: string): number | Wrong => {
+/** Milliseconds since the epoch of an instant as policies write it. */
+export const parseInstant = (value: string): number | Wrong => {
   const date = spelling.exec(value)?.[1]
   return date === undefined || dayStart(date) === null
     ? new Wrong(`"${value}" is not a moment; write date, time with seconds and offset: 2026-11-23T10:00:00Z.`)

@@ -1,18 +1,23 @@
 import { readDocument } from '../../config/document.ts'
-import { bad, choice, entryOf, list, notBuilt, optional, record, required, type Shape, text } from '../../config/shape.ts'
+import { type Held, Later } from '../../config/later.ts'
+import { bad, choice, entryOf, type JsonSchema, list, optional, record, required, type Shape, text } from '../../config/shape.ts'
 import type { Node, Source } from '../../config/source.ts'
+import type { Steps } from '../../config/steps.ts'
 import { noObligations, type Obligations } from '../../model/obligation.ts'
 import { circles } from './circles.ts'
 import { type Claim, claimsShape } from './claims.ts'
+import { modeShape } from './mode.ts'
 import { platformName } from './names.ts'
 import { alwaysShape } from './obligations.ts'
 import { type Recognise, recogniseShape } from './recognise-shape.ts'
 import { misplaced, type Rule, roleShape, ruleShape } from './rule.ts'
-import { located, ruleNames, type Scope } from './scope.ts'
+import { emptyScope, located, ruleNames, type Scope } from './scope.ts'
 import { type Definition, whoShape } from './who.ts'
 
 export interface PolicyDocument {
   readonly owners: readonly string[]
+  /** Milliseconds since the epoch until which the tenant's own refusals are recorded and let pass; null: they are enforced. */
+  readonly observeUntil: number | null
   readonly claims: ReadonlyMap<string, Claim>
   readonly who: ReadonlyMap<string, Definition>
   readonly rules: readonly Rule[]
@@ -28,7 +33,7 @@ export interface ReadPolicy {
 }
 
 /** Reads one policy file; `tenant` is what the file name says. What is wrong is in `source.findings`. */
-export const readPolicy = (source: Source, tenant: string, scope: Scope): ReadPolicy => {
+export function* readingPolicy(source: Source, tenant: string, scope: Scope): Steps<ReadPolicy> {
   const { root } = source
   if (root === null) return { document: null, recognise: null }
   if (!isVersion(source, root, 'policy/v1')) return { document: null, recognise: null }
@@ -36,11 +41,22 @@ export const readPolicy = (source: Source, tenant: string, scope: Scope): ReadPo
   const keep = (value: Recognise): void => {
     recognise = value
   }
-  const { value } = readDocument(source, documentShape(scope, tenant, keep))
+  const later = new Later()
+  const { value } = readDocument(source, documentShape(scope, tenant, keep, later))
+  yield* later.read()
   checkNames(source, root)
   if (value === null || !source.ok) return { document: null, recognise }
-  const { owners, claims, who, rules, always } = value
-  return { document: { owners, claims, who, rules, always, sharedRoles: value['shared-roles'] }, recognise }
+  const { owners, mode, claims, who, rules, always } = value
+  const document = {
+    owners,
+    observeUntil: mode,
+    claims,
+    who: new Map([...who].flatMap(([name, { value: one }]) => (one === bad ? [] : [[name, one] as const]))),
+    rules: rules.flatMap(({ value: rule }) => (rule === bad ? [] : rule)),
+    always,
+    sharedRoles: value['shared-roles'],
+  }
+  return { document, recognise }
 }
 
 /** The first key says what the rest means: without it, or with another version, nothing else is guessed. */
@@ -74,13 +90,13 @@ const checkNames = (source: Source, root: Node): void => {
   for (const [name, message] of circles(references)) source.error(entryOf(who, name)?.keyOffset ?? who.offset, 208, message)
 }
 
-export const documentShape = (scope: Scope, tenant: string, keep: (recognise: Recognise) => void) =>
+export const documentShape = (scope: Scope, tenant: string, keep: (recognise: Recognise) => void, later: Later) =>
   record({
     postern: required(choice(['policy/v1']), 'Write postern: policy/v1.'),
     tenant: required(tenantShape(tenant), `Write tenant: ${tenant}.`),
     mode: scope.platform
-      ? misplaced(406, 'the platform file has no mode; its denies are always enforced. Remove it.')
-      : notBuilt('Observe or enforce.'),
+      ? misplaced<number | null>(406, 'the platform file has no mode; its denies are always enforced. Remove it.', null)
+      : optional<number | null>(modeShape, null, 'enforce, or until when refusals by the rules of this file are only recorded.'),
     owners: required(
       list(owner, { min: 1, max: 20 }),
       'Write the e-mail addresses of those who answer for this file: owners: [security@example.com]',
@@ -89,13 +105,17 @@ export const documentShape = (scope: Scope, tenant: string, keep: (recognise: Re
       ? misplaced(406, 'the platform file holds for every tenant, so it recognises none. Remove recognise.')
       : required(kept(recogniseShape, keep), 'Write which requests belong to the tenant: recognise: { issuer: ..., audience: ... }'),
     claims: optional<ReadonlyMap<string, Claim>>(claimsShape, new Map(), 'Claims that the policy may read.'),
-    who: optional<ReadonlyMap<string, Definition>>(whoShape(scope), new Map(), 'Named callers.'),
+    who: optional<ReadonlyMap<string, Held<Definition>>>(whoShape(scope, later), new Map(), 'Named callers.'),
     always: optional<Obligations>(alwaysShape(scope.platform), noObligations, 'Obligations on every allowed request.'),
-    rules: required(list(ruleShape(scope), { max: 5000 }), 'Write the rules; "rules: []" refuses every request.'),
+    rules: required(list(later.part(ruleShape(scope)), { max: 5000 }), 'Write the rules; "rules: []" refuses every request.'),
     'shared-roles': scope.platform
       ? optional<readonly string[]>(list(roleShape), [], 'Roles that every tenant may name.')
       : misplaced<readonly string[]>(201, `"shared-roles" is not a key here; it stands in ${platformName}.policy.yaml only.`, []),
   })
+
+/** What an editor is told of a policy file. */
+export const documentSchema = (platform: boolean): JsonSchema =>
+  documentShape({ ...emptyScope, platform }, 'acme', () => undefined, new Later()).schema
 
 const kept = <T>(shape: Shape<T>, keep: (value: T) => void): Shape<T> => ({
   schema: shape.schema,

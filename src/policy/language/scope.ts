@@ -1,6 +1,8 @@
 import { entryOf } from '../../config/shape.ts'
 import type { MapNode, Node, Source } from '../../config/source.ts'
+import type { PathVariables } from '../check/environment.ts'
 import { type Claim, parseClaim } from './claims.ts'
+import { parseLine, type RouteLine } from './pattern.ts'
 
 /** Line and column of something that a check across lines or files may have to point at. */
 export interface Spot {
@@ -27,6 +29,8 @@ export interface Scope {
   readonly recognised: readonly string[]
   /** Rules, by name, and the line of each. */
   readonly rules: ReadonlyMap<string, number>
+  /** Variables of the `to` lines around each `when.check`, by the offset of the check; null where a line is wrong. */
+  readonly variables: ReadonlyMap<number, PathVariables | null>
 }
 
 export const emptyScope: Scope = {
@@ -38,6 +42,7 @@ export const emptyScope: Scope = {
   issuers: [],
   recognised: [],
   rules: new Map(),
+  variables: new Map(),
 }
 
 export const scopeOf = (source: Source, platform: boolean): Scope => {
@@ -54,6 +59,7 @@ export const scopeOf = (source: Source, platform: boolean): Scope => {
     issuers: platform ? null : texts(recognise?.kind === 'map' ? value(recognise, 'issuer') : undefined),
     recognised: recognise?.kind === 'map' ? entries(value(recognise, 'claims')).map(entry => entry.key) : [],
     rules: new Map(ruleNames(root).map(name => [name.text, source.position(name.offset).line])),
+    variables: new Map(ruleMaps(root).flatMap(checked)),
   }
 }
 
@@ -99,8 +105,25 @@ export const located = (node: Node | undefined): readonly Located[] => {
 }
 
 /** Names of the rules, in file order, as far as they can be read. */
-export const ruleNames = (root: Node | null): readonly Located[] => {
+export const ruleNames = (root: Node | null): readonly Located[] =>
+  ruleMaps(root).flatMap(rule => located(value(rule, 'allow') ?? value(rule, 'deny')))
+
+const ruleMaps = (root: Node | null): readonly MapNode[] => {
   const rules = root?.kind === 'map' ? value(root, 'rules') : undefined
-  if (rules?.kind !== 'list') return []
-  return rules.items.flatMap(rule => (rule.kind === 'map' ? located(value(rule, 'allow') ?? value(rule, 'deny')) : []))
+  return rules?.kind === 'list' ? rules.items.filter(rule => rule.kind === 'map') : []
+}
+
+/** Where the check of a rule stands, if it has one, and the variables around it. */
+const checked = (rule: MapNode): (readonly [number, PathVariables | null])[] => {
+  const when = value(rule, 'when')
+  const check = when?.kind === 'map' ? value(when, 'check') : undefined
+  return check === undefined ? [] : [[check.offset, variablesOf(value(rule, 'to'))]]
+}
+
+const variablesOf = (to: Node | undefined): PathVariables | null => {
+  const lines = texts(to).map(parseLine)
+  const read = lines.filter((line): line is RouteLine => 'segments' in line)
+  if (read.length === 0 || read.length < lines.length) return null
+  const [first = [], ...others] = read.map(line => line.segments.flatMap(segment => ('variable' in segment ? [segment.variable] : [])))
+  return { every: first.filter(name => others.every(names => names.includes(name))), some: [first, ...others].flat() }
 }

@@ -6,7 +6,6 @@ import {
   fail,
   list,
   named,
-  notBuilt,
   oneOrMany,
   optional,
   parsed,
@@ -16,7 +15,12 @@ import {
 } from '../../config/shape.ts'
 import type { Node } from '../../config/source.ts'
 import type { Check } from '../check/ast.ts'
+import type { CheckEnvironment } from '../check/environment.ts'
+import { readCheck } from '../check/read.ts'
+import { maxLength } from '../check/size.ts'
 import { parseRange, type Range } from './address.ts'
+import { nearestName } from './names.ts'
+import type { Scope } from './scope.ts'
 import { type TimeWindow, timeShape } from './time.ts'
 
 /** What a header line or a query parameter must be. */
@@ -122,29 +126,62 @@ const notEmpty = <T>(shape: Shape<ReadonlyMap<string, T>>): Shape<ReadonlyMap<st
       : shape.read(node, at),
 })
 
-const fields = record({
-  'ip-in': optional<readonly Range[] | null>(ranges, null, 'The client address is in one of them.'),
-  'ip-not-in': optional<readonly Range[] | null>(ranges, null, 'The client address is in none of them.'),
-  header: optional(
-    notEmpty(named(headerExpectation, headerName, { max: 16, number: 307 })),
-    new Map<string, Expectation>(),
-    'Header fields by lower-case name.',
-  ),
-  query: optional(
-    notEmpty(named(queryExpectation, queryName, { max: 16, number: 308 })),
-    new Map<string, Expectation>(),
-    'Query parameters by name.',
-  ),
-  time: optional<TimeWindow | null>(timeShape, null, 'Local wall clock.'),
-  check: notBuilt('A CEL expression.'),
-})
+/** Work that the `re` patterns of one file may cost together to compile: about a second. */
+const patternWork = 1_500_000
 
-export const whenShape: Shape<When> = {
-  schema: fields.schema,
-  read(node, at) {
-    const value = fields.read(node, at)
-    if (value === bad) return bad
-    const { header, query, time } = value
-    return { ipIn: value['ip-in'], ipNotIn: value['ip-not-in'], header, query, time, check: null }
-  },
+const checkShape = (scope: Scope): Shape<Check> => {
+  const expression = text("a CEL expression, such as path.account.startsWith(claims.region + '-')")
+  let left = patternWork
+  return {
+    schema: { type: 'string', description: 'An expression of a CEL subset that must be true.', maxLength },
+    read(node, at) {
+      const value = expression.read(node, at)
+      if (value === bad) return bad
+      const env: CheckEnvironment = {
+        claims: scope.claims,
+        path: scope.variables.get(node.offset) ?? null,
+        nameProblem: (of, name) => (of === 'header' ? headerName(name) : queryName(name)),
+        nearest: (typed, known) => nearestName(at.source, typed, known),
+        afford: work => {
+          left -= work
+          return left >= 0
+        },
+      }
+      const check = readCheck(value, env)
+      if ('root' in check) return check
+      for (const problem of check) at.source.errorWithin(node, problem.at, problem.number, problem.message)
+      return bad
+    },
+  }
+}
+
+const fieldsOf = (scope: Scope) =>
+  record({
+    'ip-in': optional<readonly Range[] | null>(ranges, null, 'The client address is in one of them.'),
+    'ip-not-in': optional<readonly Range[] | null>(ranges, null, 'The client address is in none of them.'),
+    header: optional(
+      notEmpty(named(headerExpectation, headerName, { max: 16, number: 307 })),
+      new Map<string, Expectation>(),
+      'Header fields by lower-case name.',
+    ),
+    query: optional(
+      notEmpty(named(queryExpectation, queryName, { max: 16, number: 308 })),
+      new Map<string, Expectation>(),
+      'Query parameters by name.',
+    ),
+    time: optional<TimeWindow | null>(timeShape, null, 'Local wall clock.'),
+    check: optional<Check | null>(checkShape(scope), null, 'A CEL expression that must be true.'),
+  })
+
+export const whenShape = (scope: Scope): Shape<When> => {
+  const fields = fieldsOf(scope)
+  return {
+    schema: fields.schema,
+    read(node, at) {
+      const value = fields.read(node, at)
+      if (value === bad) return bad
+      const { header, query, time, check } = value
+      return { ipIn: value['ip-in'], ipNotIn: value['ip-not-in'], header, query, time, check }
+    },
+  }
 }

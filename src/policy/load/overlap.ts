@@ -1,3 +1,4 @@
+import type { Steps } from '../../config/steps.ts'
 import type { Recognise } from '../language/recognise-shape.ts'
 
 export interface Member {
@@ -31,11 +32,13 @@ interface Group {
 }
 
 /** For each asked member, another one that it cannot be told apart from. */
-export const overlaps = (members: readonly Member[], asked: (member: Member) => boolean): ReadonlyMap<string, string> => {
-  const groups = groupsOf(members)
+export function* overlaps(members: readonly Member[], asked: (member: Member) => boolean): Steps<ReadonlyMap<string, string>> {
   const found = new Map<string, string>()
+  if (!members.some(asked)) return found
+  const groups = yield* groupsOf(members)
   for (const member of members) {
     if (!asked(member)) continue
+    yield
     const other = firstOverlap(member, groups)
     if (other !== null) found.set(member.tenant, other)
   }
@@ -57,7 +60,7 @@ const near = ({ recognise }: Member, group: Group): readonly Member[] => {
   return [...group.hostless, ...recognise.host.flatMap(host => group.byHost.get(host) ?? [])]
 }
 
-const groupsOf = (members: readonly Member[]): ReadonlyMap<string, ReadonlyMap<string, Group>> => {
+function* groupsOf(members: readonly Member[]): Steps<ReadonlyMap<string, ReadonlyMap<string, Group>>> {
   const issuers = new Map<string, Map<string, Group>>()
   for (const member of members) {
     const claims = [...member.recognise.claims.keys()].sort()
@@ -69,6 +72,7 @@ const groupsOf = (members: readonly Member[]): ReadonlyMap<string, ReadonlyMap<s
       groups.set(key, group)
       addTo(group, member)
     }
+    yield
   }
   return issuers
 }
@@ -90,19 +94,22 @@ const push = (map: Map<string, Member[]>, key: string, member: Member): void => 
 const maxClaimNames = 4
 
 /** Claim names beyond the fourth that tenants of one issuer are told apart by; names that `kept` members use come first. */
-export const surplusClaims = (members: readonly Member[], kept: (member: Member) => boolean): ReadonlyMap<string, string> => {
+export function* surplusClaims(members: readonly Member[], kept: (member: Member) => boolean): Steps<ReadonlyMap<string, string>> {
   const names = new Map<string, Set<string>>()
-  for (const member of members.toSorted((a, b) => Number(kept(b)) - Number(kept(a))))
+  for (const member of members.toSorted((a, b) => Number(kept(b)) - Number(kept(a)))) {
     for (const issuer of member.recognise.issuer) {
       const used = names.get(issuer) ?? new Set()
       names.set(issuer, used)
       for (const name of [...member.recognise.claims.keys()].sort()) used.add(name)
     }
+    yield
+  }
   const found = new Map<string, string>()
   for (const member of members) {
     const over = member.recognise.issuer.flatMap(issuer => [...(names.get(issuer) ?? [])].slice(maxClaimNames))
     const name = [...member.recognise.claims.keys()].find(claim => over.includes(claim))
     if (name !== undefined) found.set(member.tenant, name)
+    yield
   }
   return found
 }

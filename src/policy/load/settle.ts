@@ -1,3 +1,4 @@
+import type { Steps } from '../../config/steps.ts'
 import type { Finding } from '../../model/finding.ts'
 import { rolePrefix } from '../language/names.ts'
 import { type Member, overlaps, surplusClaims } from './overlap.ts'
@@ -26,10 +27,10 @@ export interface Settled {
  * Chooses a version for each tenant so that no two conflict. Every version on disk is tried; whoever conflicts falls
  * back to the last good version, which may conflict with other new ones, and so on. A version in force never yields to a new one.
  */
-export const settle = (drafts: readonly Draft[], sharedRoles: readonly string[] | null): Settled => {
+export function* settling(drafts: readonly Draft[], sharedRoles: readonly string[] | null): Steps<Settled> {
   const table = new Table(drafts, sharedRoles && new Set(sharedRoles))
   for (;;) {
-    const refused = new Map([...table.overlapping(), ...table.roles()])
+    const refused = new Map([...(yield* table.overlapping()), ...(yield* table.roles())])
     if (refused.size === 0) return table.settled()
     for (const [tenant, finding] of refused) table.refuse(tenant, finding)
   }
@@ -54,13 +55,13 @@ class Table {
   }
 
   /** New versions whose requests could be those of another tenant. */
-  overlapping(): Map<string, Finding> {
+  *overlapping(): Steps<Map<string, Finding>> {
     const members = [...this.#members.values()].flatMap((version): Member[] =>
       version.recognise ? [{ tenant: version.tenant, recognise: version.recognise }] : [],
     )
     const isNew = (member: Member): boolean => this.#isNew(member.tenant)
     const refused = new Map<string, Finding>()
-    for (const [tenant, name] of surplusClaims(members, member => !isNew(member)))
+    for (const [tenant, name] of yield* surplusClaims(members, member => !isNew(member)))
       if (this.#isNew(tenant))
         this.#add(
           refused,
@@ -68,7 +69,7 @@ class Table {
           'P601',
           `the claim ${name} would be the fifth by which tenants of one issuer are told apart; use one of the four.`,
         )
-    for (const [tenant, other] of overlaps(members, isNew)) {
+    for (const [tenant, other] of yield* overlaps(members, isNew)) {
       const there = this.#members.get(other)
       const where = there ? ` (${there.file}:${there.spots.recognise.line})` : ''
       const advice = 'Give them different hosts or issuers, or different values of one claim that both name'
@@ -78,7 +79,7 @@ class Table {
   }
 
   /** Versions that name a role of somebody else, and new tenants that would take over a role in use. */
-  roles(): Map<string, Finding> {
+  *roles(): Steps<Map<string, Finding>> {
     const refused = new Map<string, Finding>()
     if (this.#sharedRoles === null) return refused
     // A file on disk reserves its prefix against new versions, whatever its state; only a tenant in force does so against old ones.
@@ -86,6 +87,8 @@ class Table {
     const inForce = roleOwner(this.#members.keys())
     for (const [tenant, version] of this.#members) {
       const owner = this.#isNew(tenant) ? onDisk : inForce
+      yield
+      if (this.#allOwn(version, owner)) continue
       for (const { role } of version.policy?.document.rules ?? []) {
         if (role === null || this.#sharedRoles.has(role.name) || owner(role.name) === tenant) continue
         const taker = owner(role.name)
@@ -104,6 +107,11 @@ class Table {
       }
     }
     return refused
+  }
+
+  #allOwn({ tenant, policy }: Version, owner: RoleOwner): boolean {
+    for (const role of policy?.roles ?? []) if (owner(role) !== tenant) return false
+    return true
   }
 
   refuse(tenant: string, finding: Finding): void {

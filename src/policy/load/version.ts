@@ -1,10 +1,11 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { entryOf } from '../../config/shape.ts'
-import { Source } from '../../config/source.ts'
+import { opening, type Source } from '../../config/source.ts'
+import { finish, type Steps } from '../../config/steps.ts'
 import type { Finding } from '../../model/finding.ts'
-import { type CompiledPolicy, compilePolicy } from '../engine/compile.ts'
+import { type CompiledPolicy, compilingPolicy } from '../engine/compile.ts'
 import { platformName } from '../language/names.ts'
-import { readPolicy } from '../language/read.ts'
+import { readingPolicy } from '../language/read.ts'
 import type { Recognise } from '../language/recognise-shape.ts'
 import { type Located, located, type Scope, type Spot, scopeOf } from '../language/scope.ts'
 
@@ -33,19 +34,23 @@ interface Spots {
   readonly tenant: Spot
   readonly recognise: Spot
   readonly issuers: readonly { readonly text: string; readonly spot: Spot }[]
+  readonly mode: Spot
 }
 
-export const digestOf = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex')
+export const digestOf = (bytes: Buffer): string => hash('sha256', bytes, 'hex')
 
-export const readVersion = (tenant: string, file: PolicyFile, digest: string): Version => {
-  const source = new Source(file.name, file.bytes, 'P')
+export const readVersion = (tenant: string, file: PolicyFile, digest: string): Version => finish(readingVersion(tenant, file, digest))
+
+export function* readingVersion(tenant: string, file: PolicyFile, digest: string): Steps<Version> {
+  const source = yield* opening({ file: file.name, bytes: file.bytes, family: 'P' })
+  yield
   const scope = scopeOf(source, tenant === platformName)
-  const { document, recognise } = readPolicy(source, tenant, scope)
+  const { document, recognise } = yield* readingPolicy(source, tenant, scope)
   return {
     tenant,
     file: file.name,
     digest,
-    policy: document && compilePolicy(tenant, digest, document),
+    policy: document && (yield* compilingPolicy(tenant, digest, document)),
     recognise,
     findings: source.findings,
     scope: source.root === null ? null : scope,
@@ -62,6 +67,7 @@ const spotsOf = (source: Source): Spots => {
     tenant: spot(root ? entryOf(root, 'tenant')?.value.offset : undefined),
     recognise: spot(recognise?.keyOffset),
     issuers: issuers.map(one => ({ text: one.text, spot: source.position(one.offset) })),
+    mode: spot(root ? entryOf(root, 'mode')?.value.offset : undefined),
   }
 }
 

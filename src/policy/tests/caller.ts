@@ -103,7 +103,8 @@ const declared = (name: string, claim: Claim | null): Shape<unknown> => (claim =
 const keysShape = (fields: Fields): Shape<CallerKeys> => {
   const shape = record(fields)
   return {
-    schema: shape.schema,
+    // Which claims there are, each policy says for itself.
+    schema: { ...shape.schema, additionalProperties: { type: ['string', 'number', 'boolean', 'array', 'null'] } },
     read(node, at) {
       const value = shape.read(node, at)
       return value === bad ? bad : new Map(Object.entries(value).filter(([, set]) => set !== unset))
@@ -192,7 +193,7 @@ type Payload = Record<string, unknown>
 
 const oneOrList = (values: readonly string[] | null): unknown => (values?.length === 1 ? values[0] : values)
 
-const put = (payload: Payload, path: readonly string[], value: unknown): void => {
+export const put = (payload: Payload, path: readonly string[], value: unknown): void => {
   const last = path.at(-1)
   if (last === undefined) return
   let at = payload

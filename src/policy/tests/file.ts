@@ -1,12 +1,12 @@
-import { readDocument } from '../../config/document.ts'
+import { allDefaults, readDocument } from '../../config/document.ts'
 import {
   bad,
   choice,
   entryOf,
   fail,
+  type JsonSchema,
   list,
   named,
-  notBuilt,
   oneOrMany,
   optional,
   parsed,
@@ -23,19 +23,26 @@ import { Ambiguous, canonicalTarget } from '../../model/target.ts'
 import { instant } from '../language/moment.ts'
 import { nameProblem } from '../language/names.ts'
 import { isVersion } from '../language/read.ts'
+import { emptyScope } from '../language/scope.ts'
 import { headerName } from '../language/when.ts'
 import type { PolicyFile } from '../load/version.ts'
 import { type CallerKeys, callerShape, checkLikes, type TestRequest } from './caller.ts'
 import { type Case, caseShape, type Expectation, type TestScope } from './case.ts'
 import { gridShape } from './grid.ts'
+import { type Never, neverShape } from './never.ts'
 
 export interface TestFile {
   readonly file: string
+  /** The frozen clock. */
+  readonly now: number
   readonly callers: ReadonlyMap<string, CallerKeys>
   readonly requests: ReadonlyMap<string, TestRequest>
   readonly expectations: readonly Expectation[]
+  readonly never: readonly Never[]
   /** Per cent of the tenant's rules that must decide an expectation; null: not said. */
   readonly coverage: number | null
+  /** Per cent of the mutants that must be killed; null: not asked. */
+  readonly mutants: number | null
 }
 
 export interface ReadTestFile {
@@ -43,18 +50,18 @@ export interface ReadTestFile {
   readonly findings: readonly Finding[]
 }
 
-export const readTestFile = (file: PolicyFile, scope: TestScope): ReadTestFile => {
-  const source = new Source(file.name, file.bytes, 'P')
+export const readTestFile = (file: PolicyFile, scope: TestScope, source = new Source(file.name, file.bytes, 'P')): ReadTestFile => {
   const { root } = source
   if (root === null || !isVersion(source, root, 'policy-test/v1')) return { test: null, findings: source.findings }
   const lines = file.bytes.toString('utf8').split('\n')
   const { value } = readDocument(source, testShape(scope, lines, root))
   if (root.kind === 'map') checkLikes(entryOf(root, 'callers')?.value, { source, path: 'callers', provenance: new Map() })
   if (value === null || !source.ok) return { test: null, findings: source.findings }
-  const { callers, requests, now, grid, cases } = value
+  const { callers, requests, now, grid, cases, never } = value
   const cells = grid.map(cell => ({ ...cell, overrides: new Map(), at: now, by: null, role: null, hide: null }))
   const expectations = [...cells, ...cases.map(one => ({ ...one, at: one.at ?? now }))]
-  return { test: { file: file.name, callers, requests, expectations, coverage: value.require['rules-covered'] }, findings: source.findings }
+  const { 'rules-covered': coverage, 'mutants-killed': mutants } = value.require
+  return { test: { file: file.name, callers, requests, expectations, never, now, coverage, mutants }, findings: source.findings }
 }
 
 const testShape = (scope: TestScope, lines: readonly string[], root: Node) => {
@@ -68,13 +75,17 @@ const testShape = (scope: TestScope, lines: readonly string[], root: Node) => {
     tenant: required(tenantShape(scope.tenant), `Write tenant: ${scope.tenant}.`),
     now: required(instant, 'Write the moment at which the tests run: now: 2026-11-23T10:00:00Z'),
     callers: optional<ReadonlyMap<string, CallerKeys>>(callerShape(scope.policy, names.callers), new Map(), 'Callers by name.'),
-    requests: optional<ReadonlyMap<string, TestRequest>>(named(request, nameProblem('test request')), new Map(), 'Requests by name.'),
+    requests: optional<ReadonlyMap<string, TestRequest>>(named(requestShape, nameProblem('test request')), new Map(), 'Requests by name.'),
     grid: optional(gridShape(lines, names), [], 'One expectation a cell.'),
     cases: optional<readonly Case[]>(list(caseShape(scope, names)), [], 'Single expectations.'),
-    never: notBuilt('What no request may ever do.'),
-    require: optional(requireShape, { 'rules-covered': null }, 'What the tests must reach.'),
+    never: optional<readonly Never[]>(list(neverShape(scope.policy)), [], 'What no request may ever be allowed.'),
+    require: optional(requireShape, allDefaults(requireShape), 'What the tests must reach.'),
   })
 }
+
+/** What an editor is told of a test file. */
+export const testSchema = (): JsonSchema =>
+  testShape({ tenant: 'acme', policy: emptyScope, platformRules: null }, [], { kind: 'map', offset: 0, entries: [] }).schema
 
 const tenantShape = (tenant: string): Shape<string> =>
   text(
@@ -91,11 +102,12 @@ const percent = parsed<number | null>(
     return share <= 100 ? share : new Wrong(`"${value}" is not a share; write 0% to 100%.`)
   },
   204,
+  { pattern: '^[0-9]{1,3}%$' },
 )
 
 const requireShape = record({
   'rules-covered': optional<number | null>(percent, null, 'Share of the rules that must decide an expectation.'),
-  'mutants-killed': notBuilt('Share of the mutants that the tests must notice.'),
+  'mutants-killed': optional<number | null>(percent, null, 'Share of the mutants that the tests must notice; left out: not asked.'),
 })
 
 const call: Shape<Pick<TestRequest, 'method' | 'target'>> = {
@@ -123,7 +135,7 @@ const callWithHeader = record({
   ),
 })
 
-const request: Shape<TestRequest> = {
+export const requestShape: Shape<TestRequest> = {
   schema: { anyOf: [call.schema, callWithHeader.schema] },
   read(node, at) {
     if (node.kind !== 'map') {

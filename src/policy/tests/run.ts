@@ -1,13 +1,14 @@
+import { finish, type Steps } from '../../config/steps.ts'
 import type { Decision, Effect, Facts, PolicyEngine, ZoneClocks } from '../../model/decision.ts'
 import type { Finding } from '../../model/finding.ts'
-import { type CompiledPolicy, evaluate } from '../engine/compile.ts'
-import { type Condition, Look } from '../engine/conditions.ts'
-import { candidates } from '../engine/route-index.ts'
+import type { CompiledPolicy } from '../engine/compile.ts'
+import { Look } from '../engine/conditions.ts'
 import type { Recognise } from '../language/recognise-shape.ts'
 import type { Rule } from '../language/rule.ts'
 import { unsure, yes } from '../language/tri.ts'
 import { zoneClocks } from '../language/zone-clock.ts'
-import { buildCaller, resolveCaller } from './caller.ts'
+import { nearestAllow, unmetOf } from '../tools/judged.ts'
+import { buildCaller, resolveCaller, type TestRequest } from './caller.ts'
 import type { Expectation } from './case.ts'
 import type { TestFile } from './file.ts'
 import { type Outcome, width } from './grid.ts'
@@ -16,16 +17,28 @@ import { type Outcome, width } from './grid.ts'
 export interface Bench {
   readonly engine: PolicyEngine
   readonly policy: CompiledPolicy
+  readonly platform: CompiledPolicy
   readonly recognise: Recognise
-  /** The policy file. */
+  /** The policy file, and the platform's. */
   readonly file: string
+  readonly platformFile: string
+}
+
+/** One expectation that was asked. */
+export interface AskedCase {
+  /** The test file. */
+  readonly file: string
+  readonly expectation: Expectation
+  /** Null: it is met. */
+  readonly finding: Finding | null
 }
 
 export interface TestRun {
   readonly expectations: number
   readonly failed: number
   /** Rules of the tenant that decided an expectation. */
-  readonly covered: number
+  readonly covered: ReadonlySet<string>
+  readonly cases: readonly AskedCase[]
   readonly findings: readonly Finding[]
 }
 
@@ -37,24 +50,31 @@ export interface RunOptions {
 }
 
 /** Runs the tests of one tenant. Coverage is judged over all its test files together. */
-export const runTests = (bench: Bench, tests: readonly TestFile[], { selected = () => true, coverage }: RunOptions): TestRun => {
-  const findings: Finding[] = []
-  const decided = new Set<string>()
+export const runTests = (bench: Bench, tests: readonly TestFile[], options: RunOptions): TestRun =>
+  finish(runningTests(bench, tests, options))
+
+export function* runningTests(bench: Bench, tests: readonly TestFile[], { selected = () => true, coverage }: RunOptions): Steps<TestRun> {
+  const cases: AskedCase[] = []
+  const covered = new Set<string>()
   const zones = zoneClocks()
-  let expectations = 0
   for (const test of tests)
     for (const expectation of test.expectations) {
       if (!selected(expectation)) continue
-      expectations++
       const facts = factsOf(bench, test, expectation, zones)
       const decision = bench.engine.decide(facts)
-      for (const rule of rulesOf(decision, bench.policy)) decided.add(rule)
-      if (differs(expectation, decision))
-        findings.push(finding(test.file, expectation.spot, 703, message(bench, expectation, decision, facts)))
+      for (const rule of rulesOf(decision, bench.policy)) covered.add(rule)
+      const wrong = differs(expectation, decision)
+      const { file } = test
+      cases.push({
+        file,
+        expectation,
+        finding: wrong ? finding(file, expectation.spot, 703, message(bench, expectation, decision, facts)) : null,
+      })
+      yield
     }
-  const failed = findings.length
-  if (coverage && tests.length > 0) findings.push(...uncovered(bench, tests, decided))
-  return { expectations, failed, covered: decided.size, findings }
+  const failures = cases.flatMap(one => one.finding ?? [])
+  const findings = coverage && tests.length > 0 ? [...failures, ...uncovered(bench, tests, covered)] : failures
+  return { expectations: cases.length, failed: failures.length, covered, cases, findings }
 }
 
 const finding = (file: string, spot: Expectation['spot'], number: number, text: string): Finding => ({
@@ -65,23 +85,42 @@ const finding = (file: string, spot: Expectation['spot'], number: number, text: 
   message: text,
 })
 
-const factsOf = (bench: Bench, test: TestFile, { caller, request, overrides, at }: Expectation, zones: ZoneClocks): Facts => {
+/** What a test asks. */
+export type Question = Pick<Expectation, 'caller' | 'request' | 'overrides' | 'at'>
+
+/** The facts of a question; a request that the file does not define is one for `/`. */
+export const factsOf = (bench: Bench, test: Pick<TestFile, 'callers' | 'requests'>, question: Question, zones: ZoneClocks): Facts => {
+  const { caller, request, overrides, at } = question
   const keys = new Map([...resolveCaller(caller, test.callers), ...overrides])
   const { identity, host, clientIp } = buildCaller(caller, keys, {
     recognise: bench.recognise,
     claims: bench.policy.document.claims,
     now: at,
   })
-  const { method, target, headers } = test.requests.get(request) ?? { method: 'GET', target: { path: '/', query: null }, headers: [] }
+  const asked = test.requests.get(request) ?? { method: 'GET', target: { path: '/', query: null }, headers: [] }
+  return requestFacts({ ...asked, host, clientIp }, identity, at, zones)
+}
+
+/** A request that never was: what no rule can read is made up. */
+export const requestFacts = (
+  asked: TestRequest & Pick<Facts['origin'], 'host' | 'clientIp'>,
+  identity: Facts['identity'],
+  now: number,
+  zones: ZoneClocks,
+): Facts => {
+  const { method, target, headers, host, clientIp } = asked
   const proved = {
     scheme: 'https',
     proof: 'shared-secret',
     gatewayRequestId: null,
     route: null,
+    publicUrl: null,
     authorization: null,
+    dpop: null,
+    clientCertificate: null,
     userAgent: '',
   } as const
-  return { origin: { id: 'test', method, target, headers, host, clientIp, ...proved }, identity, now: at, zones }
+  return { origin: { id: 'test', method, target, headers, host, clientIp, ...proved }, identity, now, zones }
 }
 
 /** The tenant's own rules that decided, in force or in the shadow: a platform rule of the same name is another rule. */
@@ -91,21 +130,23 @@ const rulesOf = (decision: Decision, policy: CompiledPolicy): readonly string[] 
   return own.filter(rule => rule !== 'default')
 }
 
-const effectOf = (decision: Decision): Effect => (decision.effect === 'deny' && decision.code === 'PST2106' ? 'step-up' : decision.effect)
-const reasonOf = (decision: Decision): string => (decision.effect === 'allow' ? decision.permit.rule : decision.reason)
-const roleOf = (decision: Decision): string | null => (decision.effect === 'allow' ? decision.permit.cassandraRole : null)
+export const effectOf = (decision: Decision): Effect =>
+  decision.effect === 'deny' && decision.code === 'PST2106' ? 'step-up' : decision.effect
+export const reasonOf = (decision: Decision): string => (decision.effect === 'allow' ? decision.permit.rule : decision.reason)
+export const roleOf = (decision: Decision): string | null => (decision.effect === 'allow' ? decision.permit.cassandraRole : null)
 
-const outcomeOf = (decision: Decision): Outcome => {
+export const outcomeOf = (decision: Decision): Outcome => {
   const effect = effectOf(decision)
   const gain = decision.shadow === null ? 0 : width(decision.shadow.effect) - width(effect)
   return { effect, shadow: gain > 0 ? '+' : gain < 0 ? '-' : '' }
 }
-const spelled = ({ effect, shadow }: Outcome): string => `${effect}${shadow}`
+export const spelled = ({ effect, shadow }: Outcome): string => `${effect}${shadow}`
 
-const hiddenBy = (decision: Decision): readonly string[] =>
+export const hiddenBy = (decision: Decision): readonly string[] =>
   decision.effect === 'allow' ? decision.permit.obligations.hide.map(path => path.text).sort() : []
 
-const differs = ({ by, role, hide, ...wanted }: Expectation, decision: Decision): boolean =>
+/** The decision is not what was expected. */
+export const differs = ({ by, role, hide, ...wanted }: Expectation, decision: Decision): boolean =>
   spelled(wanted) !== spelled(outcomeOf(decision)) ||
   (by !== null && by !== reasonOf(decision)) ||
   (role !== null && role !== roleOf(decision)) ||
@@ -122,7 +163,7 @@ const message = (bench: Bench, expectation: Expectation, decision: Decision, fac
   const would =
     shadow !== null && outcomeOf(decision).shadow !== expectation.shadow ? `, and in the shadow ${shadow.effect} by ${shadow.rule}` : ''
   const login = effectOf(decision) === 'step-up' ? ` ${unmetLogin(bench, decision, facts)}` : ''
-  const nearest = effect === 'allow' && decision.effect === 'deny' && decision.code === 'PST2102' ? ` ${nearestAllow(bench, facts)}` : ''
+  const nearest = effect === 'allow' && decision.effect === 'deny' && decision.code === 'PST2102' ? ` ${nearestText(bench, facts)}` : ''
   return `${caller} ${request}: wanted ${wanted}, got ${spelled(outcomeOf(decision))} by ${reasonOf(decision)}${gotRole}${gotHide}${doubt}${would}.${login}${nearest}`
 }
 
@@ -135,23 +176,16 @@ const unmetLogin = ({ policy }: Bench, decision: Decision, facts: Facts): string
   return `Unmet: ${(login?.conditions ?? []).flatMap(({ label, test }) => (test(look) === yes ? [] : label)).join(', ')}.`
 }
 
-/** The allow on this route that the fewest conditions keep from matching, and these conditions. */
-const nearestAllow = ({ policy, file }: Bench, facts: Facts): string => {
+const nearestText = ({ policy, file }: Bench, facts: Facts): string => {
   const { method, target } = facts.origin
-  const look = new Look(facts)
-  let best: { readonly name: string; readonly unmet: readonly Condition[] } | null = null
-  for (const number of candidates(policy.allows.index, method, target.path)) {
-    const rule = policy.allows.rules[number]
-    if (rule === undefined || rule.shadow || evaluate(rule, look) === yes) continue
-    const unmet = rule.conditions.filter(condition => condition.test(look) !== yes)
-    if (best === null || unmet.length < best.unmet.length) best = { name: rule.name, unmet }
-  }
-  if (best === null) return `No allow covers ${method} ${target.path}.`
-  const { name, unmet } = best
-  const line = policy.document.rules.find(rule => rule.name === name)?.spot.line ?? 0
-  const why = unmet.map(({ label, test }) => `${label} ${test(look) === unsure ? 'cannot be told' : 'does not hold'}`).join(', ')
+  const nearest = nearestAllow(policy, new Look(facts))
+  if (nearest === null) return `No allow covers ${method} ${target.path}.`
+  const { name, spot } = nearest.written
+  const why = unmetOf(nearest.conditions).map(
+    ({ condition: { label }, held }) => `${label} ${held === unsure ? 'cannot be told' : 'does not hold'}`,
+  )
   const agent = facts.identity.agents.length > 0 ? ' The token carries act, so only a who that names an agent can match.' : ''
-  return `Nearest allow: ${name} (${file}:${line}): ${why}.${agent}`
+  return `Nearest allow: ${name} (${file}:${spot.line}): ${why.join(', ')}.${agent}`
 }
 
 const uncovered = (bench: Bench, tests: readonly TestFile[], decided: ReadonlySet<string>): Finding[] => {

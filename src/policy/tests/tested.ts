@@ -1,8 +1,10 @@
+import { opening } from '../../config/source.ts'
+import type { Steps } from '../../config/steps.ts'
 import type { Finding } from '../../model/finding.ts'
 import { policyEngine } from '../decide.ts'
 import { digestOf, type PolicyFile, type Version } from '../load/version.ts'
-import { readTestFile, type TestFile } from './file.ts'
-import { type Bench, runTests } from './run.ts'
+import { type ReadTestFile, readTestFile, type TestFile } from './file.ts'
+import { type Bench, runningTests } from './run.ts'
 
 /** What the tests beside one version say. Kept from load to load as long as nothing that they depend on changes. */
 export interface Tested {
@@ -23,15 +25,15 @@ interface Ask {
   readonly before: Tested | null
 }
 
-export const testVersion = (ask: Ask): Tested => {
-  const read = readTests(ask)
-  const run = runAll(ask, read)
+export function* testingVersion(ask: Ask): Steps<Tested> {
+  const read = yield* readTests(ask)
+  const run = yield* runAll(ask, read)
   return { ...read, ...run, findings: [...read.readFindings, ...run.runFindings] }
 }
 
 type Read = Pick<Tested, 'files' | 'readKey' | 'readFindings'>
 
-const readTests = ({ version, tests, platform, before }: Ask): Read => {
+function* readTests({ version, tests, platform, before }: Ask): Steps<Read> {
   const rules = platform?.scope?.rules ?? null
   const digests = tests.map(file => `${file.name} ${digestOf(file.bytes)}`)
   const readKey = [version.digest, ...(rules ? rules.keys() : ['?']), ...digests].join('\n')
@@ -39,7 +41,8 @@ const readTests = ({ version, tests, platform, before }: Ask): Read => {
   // Without the policy every name in its tests would look unknown.
   if (version.scope === null) return { files: [], readKey, readFindings: [] }
   const scope = { tenant: version.tenant, policy: version.scope, platformRules: rules }
-  const read = tests.map(file => readTestFile(file, scope))
+  const read: ReadTestFile[] = []
+  for (const file of tests) read.push(readTestFile(file, scope, yield* opening({ file: file.name, bytes: file.bytes, family: 'P' })))
   const readFindings = tests.length === 0 ? [untested(version)] : read.flatMap(one => one.findings)
   return { files: read.flatMap(one => one.test ?? []), readKey, readFindings }
 }
@@ -53,14 +56,16 @@ const untested = (version: Version): Finding => ({
   message: `no tests stand beside this policy; write ${version.tenant}.policy-test.yaml.`,
 })
 
-const runAll = (
+function* runAll(
   { version, platform, run, before }: Ask,
   { files, readKey, readFindings }: Read,
-): Pick<Tested, 'runKey' | 'runFindings'> => {
-  const bench = run ? benchOf(version, platform) : null
-  const runKey = bench === null ? '' : `${readKey}\n${platform?.digest}`
+): Steps<Pick<Tested, 'runKey' | 'runFindings'>> {
+  const runKey = run && version.policy !== null && platform?.policy ? `${readKey}\n${platform.digest}` : ''
   if (before?.runKey === runKey) return before
-  return { runKey, runFindings: bench === null ? [] : runTests(bench, files, { coverage: isWhole(readFindings) }).findings }
+  const bench = runKey === '' ? null : benchOf(version, platform)
+  if (bench === null) return { runKey, runFindings: [] }
+  const { findings } = yield* runningTests(bench, files, { coverage: isWhole(readFindings) })
+  return { runKey, runFindings: findings }
 }
 
 /** All test files could be read, so a rule that nothing covers is really not covered. */
@@ -71,5 +76,6 @@ export const benchOf = (version: Version, platform: Version | null): Bench | nul
   const { tenant, policy, recognise, digest, file } = version
   if (policy === null || recognise === null || !platform?.policy) return null
   const state = { tenant, state: 'enforced', digestEnforced: digest, digestOnDisk: digest } as const
-  return { engine: policyEngine(platform.policy, [{ policy, recognise, state }]), policy, recognise, file }
+  const engine = policyEngine(platform.policy, [{ policy, recognise, state }])
+  return { engine, policy, platform: platform.policy, recognise, file, platformFile: platform.file }
 }

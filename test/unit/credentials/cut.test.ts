@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import type { CutDone } from '../../../src/credentials/acts.ts'
+import { SecretBytes } from '../../../src/model/secret.ts'
 import type { ManualClock } from '../../support/manual-clock.ts'
 import { kinds, minute, type Process, role, settings, slotA, slotB, start, world } from '../../support/rotating.ts'
 
-const key = randomBytes(32)
-const keys = [key]
+const keys = [new SecretBytes(randomBytes(32))]
 
 /** A cut watches its effects while time passes. */
 const cut = async (clock: ManualClock, process: Process, why = 'laptop stolen'): Promise<CutDone> => {

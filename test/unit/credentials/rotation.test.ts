@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import { openCassandraProvider } from '../../../src/credentials/cassandra.ts'
+import { SecretBytes } from '../../../src/model/secret.ts'
 import { type FakeCluster, fakeHash, type Mishap } from '../../support/fake-cassandra.ts'
 import { settled } from '../../support/manual-clock.ts'
 import { kinds, minute, role, settings, slotA, slotB, start, world } from '../../support/rotating.ts'
@@ -376,7 +377,7 @@ describe('closing', () => {
 })
 
 describe('sidecars that share a key', () => {
-  const key = randomBytes(32)
+  const key = new SecretBytes(randomBytes(32))
   const shared = (cluster: FakeCluster, keys = [key]) => start(cluster, [role], { keys })
 
   it('hand out the same generation, which one of them makes, also when it changes', async () => {
@@ -488,7 +489,7 @@ describe('sidecars that share a key', () => {
 
   it('change their key without a moment in which one cannot read', async () => {
     const { clock, cluster } = world()
-    const next = randomBytes(32)
+    const next = new SecretBytes(randomBytes(32))
     const first = await shared(cluster)
     const second = await shared(cluster, [key, next])
     await first.provider.close()

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { acceptClaims, tokenTypeOf } from '../../../src/identity/claims.ts'
-import type { TokenType } from '../../../src/identity/settings.ts'
+import type { TokenType } from '../../../src/identity/presets.ts'
 import { Refusal } from '../../../src/model/problem.ts'
 import { claimsAt, type Json, settingsFor } from '../../support/issuer.ts'
 

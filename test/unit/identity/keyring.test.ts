@@ -31,7 +31,7 @@ describe('keys', () => {
     const made = await ready(provider)
     expect([provider.discoveries, provider.keyFetches]).toEqual([1, 1])
     expect(made.identifier.identify(`Bearer ${fresh(made)}`)).not.toBeInstanceOf(Promise)
-    expect(made.identifier.status()).toEqual([{ issuer, keys: 1, ageSeconds: 0, lastError: null }])
+    expect(made.identifier.status()).toMatchObject([{ issuer, keys: 1, ageSeconds: 0, lastError: null }])
   })
 
   it('cost one fetch, however many requests wait for them', async () => {

@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest'
-import { bearerToken, parseToken } from '../../../src/identity/token.ts'
+import { parseJws, tokenShown } from '../../../src/identity/token.ts'
 import { Refusal } from '../../../src/model/problem.ts'
 
 const b64 = (value: unknown): string => Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString('base64url')
 const header = { alg: 'RS256', kid: 'k' }
 const make = (head: unknown, body: unknown = { iss: 'i' }, signature = 'AAAA'): string => `${b64(head)}.${b64(body)}.${signature}`
 const detail = (token: string): string => {
-  const result = parseToken(token)
+  const result = parseJws(token)
   return result instanceof Refusal ? `${result.code} ${result.detail}` : 'parsed'
 }
 
@@ -16,20 +16,22 @@ describe('the Authorization value', () => {
     ['bearer abc', 'abc'],
     ['BEARER   abc', 'abc'],
     ['Bearer', ''],
+    ['DPoP abc', 'abc'],
+    ['dpop abc', 'abc'],
     ['Bearer a b', 'a b'],
   ])('%j carries the token %j', (value, token) => {
-    expect(bearerToken(value)).toBe(token)
+    expect(tokenShown(value)).toBe(token)
   })
 
-  it.each(['', 'Basic YTpi', 'DPoP abc', 'Bearerabc', 'Bearer\tabc', 'abc'])('%j is another scheme', value => {
-    expect(bearerToken(value)).toMatchObject({ code: 'PST3014' })
+  it.each(['', 'Basic YTpi', 'DPoPabc', 'Bearerabc', 'Bearer\tabc', 'abc'])('%j is another scheme', value => {
+    expect(tokenShown(value)).toMatchObject({ code: 'PST3014' })
   })
 })
 
 describe('a compact JWS', () => {
   it('is taken apart, its payload frozen', () => {
     const token = make(header, { iss: 'i', groups: ['a'] })
-    const jws = parseToken(token)
+    const jws = parseJws(token)
     if (jws instanceof Refusal) throw new Error(jws.detail)
     expect(jws).toMatchObject({ alg: 'RS256', kid: 'k', payload: { iss: 'i' }, signature: 'AAAA' })
     expect(`${jws.signed}.AAAA`).toBe(token)

@@ -307,7 +307,14 @@ describe('a deleted file', () => {
     const good = composed([platformFile(), ...many(20)])
     const { composition, changes } = load([platformFile(), ...many(19)], good)
     expect(changes).toEqual([
-      { tenant: 't19', state: 'removed', oldDigest: good.entries.get('t19')?.enforced?.digest, newDigest: null, finding: null },
+      {
+        tenant: 't19',
+        state: 'removed',
+        oldDigest: good.entries.get('t19')?.enforced?.digest,
+        newDigest: null,
+        finding: null,
+        observeUntil: null,
+      },
     ])
     expect(composition && decide(composition.engine, { claims: { tid: 't19' } })).toBe('deny tenant-mismatch')
   })

@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
+import { benchOf } from '../../../src/policy/tests/tested.ts'
+import { proveNever } from '../../../src/policy/tools/never.ts'
 import { load, platformFile } from './fixtures.ts'
 
 const read = (name: string) => ({ name, bytes: readFileSync(new URL(`../../support/conformance/${name}`, import.meta.url)) })
@@ -16,41 +18,26 @@ describe('the example files of the specification', () => {
     ])
   })
 
-  it('yield P209 for each key that is not built yet, and nothing else', () => {
-    expect(new Set(findings.map(finding => finding.code))).toEqual(new Set(['P209']))
+  it('are read whole, and nothing is wrong with them', () => {
+    expect(findings).toEqual([])
   })
 
-  it('leave the tenant without a version in force, so its requests get 503', () => {
-    expect(composition?.engine.tenants).toMatchObject([{ tenant: 'acme', state: 'unavailable', digestEnforced: null }])
+  it('come into force: the policy itself is built whole', () => {
+    expect(composition?.engine.tenants).toMatchObject([{ tenant: 'acme', state: 'enforced' }])
   })
 })
 
-/** The examples without the keys that are not built yet; what is left says what it always said. */
-const built = (name: string, cuts: readonly (readonly [RegExp, string])[]) => {
-  const file = read(name)
-  return { ...file, bytes: Buffer.from(cuts.reduce((text, [pattern, by]) => text.replaceAll(pattern, by), file.bytes.toString())) }
-}
+describe('the example test file', () => {
+  const files = [platformFile(), read('acme.policy.yaml'), read('acme.policy-test.yaml')]
 
-describe('the example files without check, hide, limit, always and never', () => {
-  const policy = built('acme.policy.yaml', [
-    [/^always:.*\n( .*\n)+/gm, ''],
-    [/^ {4}when: \{ check: .*\n/gm, ''],
-    [/^ {6}check: .*\n/gm, ''],
-    [/(then: \{ cassandra-role: \w+).*/g, '$1 }'],
-  ])
-  const test = built('acme.policy-test.yaml', [
-    [/^never:.*\n( .*\n)+/gm, ''],
-    [/, mutants-killed: 90%/g, ''],
-  ])
-
-  it('agree with every expectation but those that only a check makes true', () => {
-    const found = load([platformFile(), policy, test], null, { testsGateReload: true }).findings
-    expect(found.map(finding => finding.message.split('.')[0])).toEqual([
-      'anna us-invoice: wanted deny, got allow by read-own-region-invoices',
-      'lea us-invoice: wanted deny, got allow by read-own-region-invoices',
-      'lea-stale us-invoice: wanted deny, got allow by read-own-region-invoices',
-      'bot us-invoice: wanted deny, got allow by reconciler-reads-invoices',
-      'lea release: wanted deny by default, got allow by release-payments',
-    ])
+  it('agrees with the example policy in every expectation, and both never lines are proved', () => {
+    const { findings, composition } = load(files, null, { testsGateReload: true })
+    expect(findings).toEqual([])
+    expect(composition?.engine.tenants).toMatchObject([{ tenant: 'acme', state: 'enforced' }])
+    const entry = composition?.entries.get('acme')
+    const bench = entry && benchOf(entry.onDisk, composition?.platform ?? null)
+    if (!entry || !bench) throw new Error('refused')
+    expect(entry.tested.files.flatMap(test => test.never)).toHaveLength(2)
+    expect(proveNever(bench, entry.tested.files)).toEqual([])
   })
 })

@@ -194,7 +194,7 @@ describe('a tenant without a good version', () => {
   const broken = (extra: object) => tenantFile('acme', { rules: 'x', ...extra })
   it('gets 503 for what its recognise claims', () => {
     const { engine } = composed([platformFile(), broken({}), tenantFile('globex', { rules: [allow('read')] })])
-    expect(engine.decide(facts())).toEqual({
+    expect(engine.decide(facts())).toMatchObject({
       effect: 'deny',
       code: 'PST2104',
       reason: 'policy-unavailable',

@@ -24,7 +24,7 @@ require: { rules-covered: 100% }
 `
 const policy = tenantFile('acme', {
   claims: { groups: 'list<string>', dept: 'string?', level: 'number?' },
-  who: { staff: { groups: 'staff' }, sales: { claims: { dept: 'sales' } } },
+  who: { staff: { groups: 'staff' }, sales: { claims: { dept: 'sales' } }, hops: { agent: 'any', 'max-hops': 1 } },
   rules: [deny('stop', { who: 'sales' }), allow('read', { who: 'staff', ...handing('acme_ro') })],
 })
 
@@ -89,8 +89,17 @@ describe('a test file', () => {
     ['with: { dept: null }', 'with: { like: anna }', '17:28 P201', /not a key here/],
     ['deny by stop', 'deny by stop, role: acme_ro', '18:5 P703', /no role/],
     ['100%', '101%', '19:27 P204', /0% to 100%/],
-    ['rules-covered', 'mutants-killed', '19:28 P209', /does not build/],
-    ['require:', 'never: []\nrequire:', '19:8 P209', /does not build/],
+    ['rules-covered: 100%', 'mutants-killed: 90', '19:28 P204', /0% to 100%/],
+    ['require:', 'never: [staff]\nrequire:', '19:9 P203', /contractors ANY/],
+    ['require:', 'never: [staf GET /v1/a]\nrequire:', '19:9 P207', /Write staff/],
+    ['require:', 'never:\n  - staff get /v1/a\nrequire:', '20:11 P301', /write GET/],
+    ['require:', 'never:\n  - staff GET\nrequire:', '20:11 P301', /names no path/],
+    ['require:', 'never:\n  - staff GET /v1/**/a\nrequire:', '20:11 P302', /only be the last/],
+    ['require:', 'never:\n  - "staff GET /v1/{A}"\nrequire:', '20:12 P303', /path variable/],
+    ['require:', 'never:\n  - staff GET /v1 unless\nrequire:', '20:25 P203', /unless ip-in/],
+    ['require:', 'never:\n  - staff GET /v1 unless ip-in 10.0.0.0/8\nrequire:', '20:26 P203', /ip-in \[/],
+    ['require:', 'never:\n  - staff GET /v1 unless ip-in [10.1.0.0/8]\nrequire:', '20:26 P304', /write 10\.0\.0\.0\/8/],
+    ['require:', 'never:\n  - hops GET /v1\nrequire:', '20:5 P402', /one more hop/],
   ])('%j -> %j is reported at %s', (...row) => check(row))
 
   it('a grid that is no literal block is P702', () => {
@@ -121,7 +130,7 @@ describe('running', () => {
     const window = { from: '2026-11-23T09:00:00Z', until: '2026-11-28T22:00:00Z' }
     const bounded = tenantFile('acme', {
       claims: { groups: 'list<string>', dept: 'string?', level: 'number?' },
-      who: { staff: { groups: 'staff' }, sales: { claims: { dept: 'sales' } } },
+      who: { staff: { groups: 'staff' }, sales: { claims: { dept: 'sales' } }, hops: { agent: 'any', 'max-hops': 1 } },
       rules: [deny('stop', { who: 'sales' }), allow('read', { who: 'staff', ...window, ...handing('acme_ro') })],
     })
     expect(messages(base, bounded)).toEqual([

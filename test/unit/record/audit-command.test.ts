@@ -3,7 +3,7 @@ import { appendFile, chmod, mkdir, readFile, rm, stat, writeFile } from 'node:fs
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { run } from '../../../cmd/audit.ts'
-import { readSigningKey, readVerifyingKey, writeKeyPair } from '../../../src/record/keys.ts'
+import { readHashKey, readSigningKey, readVerifyingKey, writeKeyPair } from '../../../src/record/keys.ts'
 import { entry, temporaryFolder, testAudit, verifyingKey } from '../../support/audit-kit.ts'
 
 const command = async (...args: string[]): Promise<{ code: number; out: string; err: string }> => {
@@ -35,6 +35,17 @@ describe('postern audit keygen', () => {
     const before = await readFile(file, 'utf8')
     expect((await command('keygen', '--out', file)).code).toBe(64)
     expect(await readFile(file, 'utf8')).toBe(before)
+  })
+
+  it('makes a key for facts that a configuration takes, readable by its owner only, and never over a file', async () => {
+    const file = join(await temporaryFolder(), 'facts.key')
+    expect((await command('keygen', '--hash', '--out', file)).code).toBe(0)
+    expect((await stat(file)).mode & 0o777).toBe(0o600)
+    const text = await readFile(file, 'utf8')
+    expect(text.trim()).toHaveLength(64)
+    expect((await readHashKey(file)).equals(Buffer.from(text.trim(), 'hex'))).toBe(true)
+    expect(await command('keygen', '--hash', '--out', file)).toMatchObject({ code: 64, err: expect.stringContaining('exists already') })
+    expect(await readFile(file, 'utf8')).toBe(text)
   })
 
   it('wants to be told where, and says why it cannot write', async () => {

@@ -1,8 +1,10 @@
 import { describe, expect, it } from 'vitest'
-import { lineMaker, longestLine, quoted } from '../../../src/record/line.ts'
+import { factSpeller } from '../../../src/record/facts.ts'
+import { quoted } from '../../../src/record/json.ts'
+import { lineMaker, longestLine } from '../../../src/record/line.ts'
 import { entry } from '../../support/audit-kit.ts'
 
-const lines = lineMaker('chain-1')
+const lines = lineMaker('chain-1', factSpeller({ keys: [], plain: new Set() }))
 const parse = (line: string): Record<string, unknown> => JSON.parse(line) as Record<string, unknown>
 
 describe('an exchange record', () => {
@@ -12,8 +14,8 @@ describe('an exchange record', () => {
       '{"v":"postern/audit/v1","chain":"chain-1","seq":7,"time":"2026-11-23T10:00:00.007Z","code":"PST2001","kind":"exchange","tenant":"acme",' +
         '"caller":{"issuer":"https://login.acme.example/","subject":"alice","agents":[]},"gateway":{"proof":"shared-secret","request-id":"JKJaXmPLvHcESHA=","peer":"10.0.0.9"},' +
         '"request":{"id":"r-1","method":"GET","host":"acme.api.example.com","route":"orders-v1","path":"/v1/orders/7","client-ip":"203.0.113.7","user-agent":"curl/8","bytes":0},' +
-        '"decision":{"effect":"allow","rule":"read-orders","reason":"","policy-digest":"abc","in-doubt":false,"shadow":null},"credential":{"role":"orders_read","generation":3},' +
-        '"upstream":{"name":"orders","status":200,"ms":3.20},"response":{"status":200,"bytes":10,"ms":4.56,"hidden":0,"aborted":false}}\n',
+        '"decision":{"effect":"allow","rule":"read-orders","reason":"","role":"orders_read","policy-digest":"abc","platform-digest":null,"in-doubt":false,"shadow":null,"observed":null},"credential":{"role":"orders_read","generation":3},' +
+        '"upstream":{"name":"orders","status":200,"ms":3.20},"response":{"status":200,"bytes":10,"ms":4.56,"hidden":0,"aborted":false},"facts":null}\n',
     )
   })
 

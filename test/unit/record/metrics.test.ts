@@ -7,9 +7,12 @@ const clock = new ManualClock()
 const none: MetricSources = {
   audit: () => null,
   policies: () => [],
+  observing: () => [],
+  lastGoodLoad: () => null,
   credentials: () => [],
   keys: () => [],
   tokenCache: () => null,
+  proofs: () => 0,
   inFlight: () => 0,
   rateBuckets: () => 0,
   hideBytes: () => 0,
@@ -20,6 +23,27 @@ const create = (sources: Partial<MetricSources> = {}, runtime = false) =>
 const lines = async (metrics: ReturnType<typeof create>): Promise<string[]> => (await metrics.render()).body.split('\n')
 
 describe('metrics', () => {
+  it('show which tenants are not as on disk, even among more than are listed one by one, and the age of the last good load', async () => {
+    const state = (tenant: string, digestOnDisk: string) =>
+      ({ tenant, state: digestOnDisk === 'a' ? 'enforced' : 'rolled-back', digestEnforced: 'a', digestOnDisk }) as const
+    const policies = [...Array.from({ length: 300 }, (_, i) => state(`t${i}`, 'a')), state('last', 'b')]
+    const found = await lines(
+      create({ policies: () => policies, observing: () => [{ tenant: 't1', until: 0 }], lastGoodLoad: () => clock.now() - 1500 }),
+    )
+    expect(found).toEqual(
+      expect.arrayContaining([
+        'postern_policy_info{tenant="last",state="rolled-back",digest="a"} 1',
+        'postern_policy_tenants{state="enforced"} 300',
+        'postern_policy_tenants{state="rolled-back"} 1',
+        'postern_policy_tenants{state="stale"} 0',
+        'postern_policy_digest_differs 1',
+        'postern_policy_observing{tenant="t1"} 1',
+        'postern_policy_last_good_load_age_seconds 1.5',
+      ]),
+    )
+    expect(found.filter(line => line.startsWith('postern_policy_info{'))).toHaveLength(256)
+  })
+
   it('count exchanges in cumulative buckets that end above the 29 s of the gateway', async () => {
     const metrics = create()
     for (const ms of [1, 5, 6, 400, 28_999, 40_000]) metrics.exchange('orders', 'GET', 200, ms)

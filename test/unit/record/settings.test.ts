@@ -23,6 +23,8 @@ describe('the audit settings', () => {
         'spool-max': 1024 ** 3,
         sinks: ['file', 'stdout'],
         begin: 'none',
+        'hash-key-files': [],
+        plain: [],
       },
     })
   })
@@ -44,8 +46,9 @@ describe('the audit settings', () => {
     ['begin: writes', '2:8 C209'],
     ['sinks: [file, http]', '2:15 C209'],
     ['retain: 400d', '2:9 C209'],
-    ['plain: [groups]', '2:8 C209'],
-    ['hash-key-files: [a]', '2:17 C209'],
+    ['plain: [""]', '2:9 C204'],
+    ['plain: groups', '2:8 C203'],
+    ['hash-key-files: a', '2:17 C203'],
     ['sync-every: 1ms', '2:13 C204'],
     ['spool-max: 1KiB', '2:12 C204'],
     ['sinks: [stdout]', '2:1 C204'],

@@ -1,0 +1,152 @@
+import { createHash, createPrivateKey, type KeyObject } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { basename, resolve } from 'node:path'
+import type { Bearer } from './credentials/endpoint.ts'
+import { readRecipientKey } from './credentials/seal.ts'
+import type { ClientSecret, IntrospectionEntry } from './identity/introspection-settings.ts'
+import type { RecipientKey } from './model/credential.ts'
+import { Secret, SecretBytes } from './model/secret.ts'
+import { parseHashKey } from './record/keys.ts'
+import type { ReadConfig } from './settings.ts'
+
+const maxFile = 1024 * 1024
+const minSecret = 32
+
+/** Reads the files that a configuration names. What is wrong with one is told at its key, and what stands in it is never repeated. */
+export class NamedFiles {
+  /** Everything read, for the digest of the whole. */
+  readonly contents: Buffer[] = []
+  /** Absolute paths of those whose content is secret. */
+  readonly secretFiles: string[] = []
+  readonly #read: ReadConfig
+  readonly #folder: string
+
+  constructor(read: ReadConfig, folder: string) {
+    this.#read = read
+    this.#folder = folder
+  }
+
+  async secret(path: string, key: string, shown: string): Promise<SecretBytes> {
+    return new SecretBytes(await this.#secret(path, key, shown))
+  }
+
+  async bearer(
+    { 'token-file': path, roles }: { readonly 'token-file': string; readonly roles: readonly string[] },
+    index: number,
+  ): Promise<Bearer> {
+    const token = await this.#secret(path, 'credentials.endpoint.bearers', `token file ${index + 1}`)
+    return { name: basename(path), digest: createHash('sha256').update(token).digest(), roles }
+  }
+
+  /** What the introspecting client shows of itself. */
+  async client(entry: IntrospectionEntry): Promise<ClientSecret> {
+    const { 'client-secret-file': secret, 'private-key-file': key } = entry
+    const shown = `the ${secret === null ? 'private key' : 'client secret'} of ${entry['client-id']}`
+    const text = (await this.#secretBytes(secret ?? key ?? '', 'issuers', shown)).toString('utf8').trim()
+    const fit = secret === null ? isSigningKey(text) : /^[\x21-\x7e]+$/.test(text)
+    if (text !== '' && !fit)
+      this.#wrong(
+        'issuers',
+        204,
+        secret === null
+          ? `${shown} is no RSA key of 2048 bits, P-256 or Ed25519 key in PKCS #8 PEM.`
+          : `${shown} must be one line of printable characters.`,
+      )
+    return { secret: new Secret(text), digest: createHash('sha256').update(text).digest('hex') }
+  }
+
+  async recipient(path: string, key: string): Promise<RecipientKey | null> {
+    const bytes = await this.#bytes(path, key)
+    if (bytes.length === 0) return null
+    const found = readRecipientKey(bytes.toString('utf8'))
+    if (typeof found !== 'string') return found
+    this.#wrong(key, 204, `${path} ${found}`)
+    return null
+  }
+
+  async hashKey(path: string): Promise<SecretBytes> {
+    const key = 'audit.hash-key-files'
+    const bytes = await this.#secretBytes(path, key, path)
+    const parsed = parseHashKey(bytes)
+    if (parsed === null && bytes.length > 0)
+      this.#wrong(key, 204, `${path} holds no key of 32 bytes or more in hex. Make one: postern audit keygen --hash --out FILE.`)
+    return parsed ?? new SecretBytes(Buffer.alloc(0))
+  }
+
+  /** 256 bits, in hex or base64. None where the file holds something else. */
+  async symmetricKey(path: string, key: string): Promise<readonly SecretBytes[]> {
+    const text = (await this.#bytes(path, key)).toString('latin1').trim()
+    const bytes = Buffer.from(text, /^[0-9a-f]{64}$/i.test(text) ? 'hex' : 'base64')
+    if (bytes.length === 32) return [new SecretBytes(bytes)]
+    if (text !== '') this.#wrong(key, 204, `${path} does not hold 32 random bytes in hex or base64: openssl rand -hex 32`)
+    return []
+  }
+
+  /** None where the file holds something else. */
+  async signingKey(path: string, key: string): Promise<readonly KeyObject[]> {
+    const bytes = await this.#secretBytes(path, key, path)
+    if (bytes.length === 0) return []
+    try {
+      const parsed = createPrivateKey(bytes)
+      if (parsed.asymmetricKeyType === 'ed25519') return [parsed]
+    } catch {
+      // Said below: the library's message may quote the file.
+    }
+    this.#wrong(key, 204, `${path} is not an Ed25519 private key in PEM. Make one: postern audit keygen --out FILE.`)
+    return []
+  }
+
+  async pem(path: string, key: string): Promise<string> {
+    const text = (await this.#bytes(path, key)).toString('latin1')
+    if (text !== '' && !text.includes('-----BEGIN CERTIFICATE-----')) this.#wrong(key, 204, `${path} holds no PEM certificate.`)
+    return text
+  }
+
+  /** `shown` stands for the path in messages: what was written there may be the secret itself, pasted. */
+  async #secret(path: string, key: string, shown: string): Promise<Buffer> {
+    const bytes = await this.#secretBytes(path, key, shown)
+    const secret = Buffer.from(bytes.toString('latin1').trim(), 'latin1')
+    if (bytes.length > 0 && secret.length < minSecret)
+      this.#wrong(key, 204, `${shown} holds ${secret.length} bytes; at least ${minSecret} random ones are needed: openssl rand -hex 32`)
+    // A byte that cannot stand in a field value would make a proof that no gateway can send.
+    if (secret.some(byte => byte < 0x21 || byte > 0x7e))
+      this.#wrong(key, 204, `${shown} holds bytes that cannot stand in a header. Write hex or base64.`)
+    return secret
+  }
+
+  #secretBytes(path: string, key: string, shown: string): Promise<Buffer> {
+    this.secretFiles.push(resolve(this.#folder, path))
+    return this.#bytes(path, key, shown)
+  }
+
+  async #bytes(path: string, key: string, shown = path): Promise<Buffer> {
+    try {
+      const bytes = await readFile(resolve(this.#folder, path))
+      if (bytes.length === 0) this.#wrong(key, 204, `${shown} is empty.`)
+      if (bytes.length > maxFile) this.#wrong(key, 102, `${shown} has ${bytes.length} bytes; at most ${maxFile} are read.`)
+      this.contents.push(bytes)
+      return bytes
+    } catch (fault) {
+      this.#wrong(key, 207, `${shown} cannot be read (${errorCode(fault)}). Paths are relative to the configuration file.`)
+      return Buffer.alloc(0)
+    }
+  }
+
+  #wrong(key: string, number: number, message: string): void {
+    this.#read.source.error(this.#read.provenance.get(key) ?? 0, number, message)
+  }
+}
+
+export const errorCode = (fault: unknown): string =>
+  fault instanceof Error ? ((fault as NodeJS.ErrnoException).code ?? fault.name) : 'unknown'
+
+const isSigningKey = (pem: string): boolean => {
+  try {
+    const { asymmetricKeyType: type, asymmetricKeyDetails: of } = createPrivateKey({ key: pem, format: 'pem' })
+    const strong =
+      type === 'ed25519' || (type === 'ec' && of?.namedCurve === 'prime256v1') || (type === 'rsa' && (of?.modulusLength ?? 0) >= 2048)
+    return strong && pem.startsWith('-----BEGIN PRIVATE KEY-----')
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,50 @@
+import { describe, expect, it } from 'vitest'
+import { readConfig, showConfig } from '../../src/settings.ts'
+
+const sections = {
+  listen: '{ proxy: "127.0.0.1:0", ops: "127.0.0.1:0" }',
+  gateway: '{ proof: [shared-secret], secret-files: [gateway.secret] }',
+  issuers: '[{ issuer: "https://login.example.com/", audiences: [api] }]',
+  upstreams: '{ api: { url: "http://127.0.0.1:1" } }',
+  routes: '[{ name: a, host: a.example.com, prefix: /v1, upstream: api }]',
+  audit: '{ key-file: audit.pem }',
+}
+const read = (changes: Readonly<Record<string, string>>) => {
+  const text = Object.entries({ ...sections, ...changes }).map(([key, value]) => `${key}: ${value}\n`)
+  const config = readConfig('proxy.config.yaml', Buffer.from(`postern: config/v1\n${text.join('')}`))
+  return { ...config, errors: config.source.findings.map(f => `${f.code}:${f.line}:${f.column} ${f.message}`) }
+}
+
+describe('what must be proved beside a token', () => {
+  it('has defaults', () => {
+    const rows = new Map(showConfig(read({})).map(({ key, value }) => [key, value]))
+    expect(rows.get('dpop.max-age')).toBe('1m')
+    expect(rows.get('dpop.nonce')).toBe(false)
+    expect(rows.get('gateway.caller-certificate')).toBe('none')
+  })
+
+  it.each<[string, Readonly<Record<string, string>>, string]>([
+    [
+      'a certificate in a field that anyone can write',
+      { gateway: '{ proof: [none-accept-direct-traffic], caller-certificate: header }' },
+      'C204:3:69 without proof of the gateway anyone could write x-postern-client-cert.',
+    ],
+    ['a key for no nonces', { dpop: '{ nonce-key-file: n }' }, 'C204:8:25 a key without nonces does nothing.'],
+    ['proofs that are good for an hour', { dpop: '{ max-age: 1h }' }, 'C204:8:18 1h is out of range; write 5s to 5m.'],
+  ])('cannot be %s', (_, changes, error) => {
+    expect(read(changes).errors.join()).toContain(error)
+  })
+
+  it.each(['api.example.com', 'https://api.example.com/?a', 'https://api.example.com/a//b', 'https://u@api.example.com', 'ftp://a/'])(
+    'cannot be made for the URL %s',
+    url => {
+      const routes = `[{ name: a, host: a.example.com, prefix: /v1, upstream: api, public-url: "${url}" }]`
+      expect(read({ routes }).errors.join()).toContain('is not the base of a URL')
+    },
+  )
+
+  it('is made for the public URL in its one spelling', () => {
+    const routes = '[{ name: a, host: a.example.com, prefix: /v1, upstream: api, public-url: "HTTPS://API.example.com:443/prod/" }]'
+    expect(read({ routes }).config?.routes[0]?.['public-url']).toBe('https://api.example.com/prod')
+  })
+})
