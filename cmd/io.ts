@@ -11,3 +11,6 @@ export interface Command {
   readonly help: string
   run(args: string[], io: Io): Promise<number>
 }
+
+/** Policies, records and names of clients are somebody else's text: they must not steer the terminal of whoever reads them. */
+export const plain = (text: string): string => text.replaceAll(/[\p{Cc}\p{Bidi_Control}\u2028\u2029]/gu, ' ')

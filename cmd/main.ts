@@ -19,6 +19,7 @@ const commands: Readonly<Record<string, { readonly about: string; load(): Promis
   status: { about: 'ask a running process how it is', load: () => import('./status.ts') },
   reload: { about: 'make a running process read its files again', load: () => import('./reload.ts') },
   rollback: { about: 'restore the previous policy of a tenant in a running process', load: () => import('./rollback.ts') },
+  credentials: { about: 'what backends are given for Cassandra: status, history, rotate, cut', load: () => import('./credentials.ts') },
   drain: { about: 'prepare a running process for its end', load: () => import('./drain.ts') },
   version: { about: 'print the version', load: () => import('./version.ts') },
 }
@@ -26,7 +27,7 @@ const commands: Readonly<Record<string, { readonly about: string; load(): Promis
 const usage = `postern: an identity-aware reverse proxy between AWS API Gateway and backends on Apache Cassandra
 
 ${Object.entries(commands)
-  .map(([name, { about }]) => `  postern ${name.padEnd(8)} ${about}`)
+  .map(([name, { about }]) => `  postern ${name.padEnd(11)} ${about}`)
   .join('\n')}
 
 postern COMMAND --help tells more. Exit codes: 0 done, 1 findings, 2 cannot tell, 3 partly done, 64 usage or configuration, 70 fault.

@@ -9,7 +9,7 @@ import { parseInstant } from '../src/policy/language/moment.ts'
 import { lintPolicies } from '../src/policy/tools/lint.ts'
 import { readPolicyFolder } from '../src/policy-folder.ts'
 import { inTurns } from '../src/turns.ts'
-import { exit, type Io } from './io.ts'
+import { exit, type Io, plain } from './io.ts'
 
 /** A policies folder, read and composed as at a start, without its tests. */
 export interface Policies extends Composed {
@@ -98,7 +98,6 @@ const excerpt = (line: string, column: number): string => {
   return `${plain(line.slice(from, from + widest))}\n${' '.repeat(Math.max(0, column - 1 - from))}^\n`
 }
 
-/** A policy file is somebody else's text: it must not steer the terminal of whoever checks it. */
-export const plain = (text: string): string => text.replaceAll(/[\p{Cc}\p{Bidi_Control}\u2028\u2029]/gu, ' ')
+export { plain }
 
 export const count = (n: number, what: string): string => `${n} ${what}${n === 1 ? '' : 's'}`

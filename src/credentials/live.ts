@@ -18,10 +18,11 @@ export interface Live {
 
 type Around = { readonly clock: Pick<Clock, 'now' | 'monotonic'>; readonly settings: RotationSettings }
 
-/** Of a generation that was proved and confirmed, by us or by the process that holds the lease. */
-export const liveOf = (place: Place, password: Secret, { clock, settings }: Around): Live => {
+/** Of a generation that was proved and confirmed at `at`, by us or by the process that holds the lease. */
+export const liveOf = (place: Place, password: Secret, at: number, { clock, settings }: Around): Live => {
   const { role, slot, generation, notBefore, notAfter } = place
-  const nextAt = notAfter - settings.overlap
+  // However long it took to make: the next one needs the slot of the one before, which has its overlap from now.
+  const nextAt = Math.max(notAfter - settings.overlap, at + settings.overlap)
   const credential = Object.freeze({ role, username: slotName(role, slot), password, generation, notAfter, nextAt })
   const live = { slot, credential, due: clock.monotonic() + Math.max(0, nextAt - clock.now()), hardEnd: notBefore + settings.hardTtl }
   return extended(live, { clock, settings })
@@ -30,7 +31,7 @@ export const liveOf = (place: Place, password: Secret, { clock, settings }: Arou
 /** Null: the row's secret cannot be opened, so nobody but its maker can hand it out. */
 export const adopted = (stored: Stored, vault: Vault | null, around: Around): Live | null => {
   const password = stored.secret === null ? null : (vault?.open(stored.secret, stored) ?? null)
-  return password === null ? null : liveOf(stored, password, around)
+  return password === null ? null : liveOf(stored, password, stored.at, around)
 }
 
 /** It is not retired before the next one has been handed out for an overlap, so while it is the current one it works for that long from now. */

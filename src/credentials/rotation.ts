@@ -148,7 +148,7 @@ export class Rotation {
   #publish(pending: Pending, { nodes, older }: Proved, ms: number): void {
     const { role, context, held } = this.#parts
     const { generation, login, password } = pending
-    const live = liveOf(pending, password, context)
+    const live = liveOf(pending, password, context.clock.now(), context)
     this.#parts.confirmed()
     held.show(live)
     this.#pending = null

@@ -157,6 +157,49 @@ describe('an outage', () => {
     expect(process.current()).toMatchObject({ username: slotB, generation: 2 })
   })
 
+  it('is told once it leaves the credential degraded, which it is until the next one', async () => {
+    const { clock, cluster } = world()
+    const process = await start(cluster)
+    process.session.mishap = cql => (cql.startsWith('ALTER') ? 'fails' : null)
+    await clock.advance(settings.rotateEvery)
+    expect(process.provider.status()).toMatchObject([{ state: 'current' }])
+    await clock.advance(settings.overlap)
+    expect(process.provider.status()).toMatchObject([
+      { state: 'degraded', generation: 1, detail: expect.stringContaining('alter: not enough replicas') },
+    ])
+    await clock.advance(10 * minute)
+    expect(kinds(process, 'degraded')).toMatchObject([{ role, generation: 1, message: expect.stringContaining('not enough replicas') }])
+    process.session.mishap = () => null
+    const old = process.current().password
+    await clock.advance(minute)
+    expect(process.provider.status()).toMatchObject([{ state: 'current', generation: 2 }])
+    // It took longer than a period, and still the one before has its overlap.
+    await clock.advance(3 * minute)
+    expect(await cluster.accepts(slotA, old)).toBe(true)
+    expect(process.current().generation).toBe(2)
+  })
+
+  it('longer than the hard TTL keeps the old credential where that is wished, for every sidecar, and says so once', async () => {
+    const { clock, cluster } = world()
+    const keys = [new SecretBytes(randomBytes(32))]
+    const holder = await start(cluster, [role], { keys, afterHardTtl: 'keep' })
+    const follower = await start(cluster, [role], { keys, afterHardTtl: 'keep' })
+    for (const { session } of [holder, follower]) session.mishap = cql => (cql.startsWith('ALTER') ? 'fails' : null)
+    await clock.advance(settings.hardTtl + 30 * minute)
+    for (const process of [holder, follower]) {
+      expect(process.current()).toMatchObject({ generation: 1 })
+      expect(process.current().notAfter).toBeGreaterThan(clock.now())
+      expect(process.provider.status()).toMatchObject([{ state: 'degraded' }])
+      expect(kinds(process, 'expired')).toMatchObject([{ role, generation: 1, kept: true }])
+    }
+    const late = await start(cluster, [role], { keys, afterHardTtl: 'keep' })
+    expect(late.current().generation).toBe(1)
+    const strict = await start(cluster, [role], { keys })
+    expect(strict.provider.current(role)).toMatchObject({ unavailable: 'credential-unavailable' })
+    await clock.advance(minute)
+    expect(kinds(strict, 'expired')).toHaveLength(0)
+  })
+
   it('at the start is waited out', async () => {
     const { clock, cluster } = world()
     const session = cluster.session()
