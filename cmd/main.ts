@@ -20,6 +20,7 @@ const commands: Readonly<Record<string, { readonly about: string; load(): Promis
   reload: { about: 'make a running process read its files again', load: () => import('./reload.ts') },
   rollback: { about: 'restore the previous policy of a tenant in a running process', load: () => import('./rollback.ts') },
   credentials: { about: 'what backends are given for Cassandra: status, history, rotate, cut', load: () => import('./credentials.ts') },
+  cassandra: { about: 'make what Postern needs in a cluster, examine a cluster', load: () => import('./cassandra.ts') },
   drain: { about: 'prepare a running process for its end', load: () => import('./drain.ts') },
   version: { about: 'print the version', load: () => import('./version.ts') },
 }

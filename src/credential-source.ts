@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
+import { openCluster, readClusterLogin } from './cluster.ts'
 import type { Acts } from './credentials/acts.ts'
 import { createCredentialEndpoint } from './credentials/endpoint.ts'
 import type { Observe } from './credentials/events.ts'
@@ -10,10 +11,8 @@ import { faultAt, type LoadedConfig } from './load.ts'
 import type { Credential, CredentialStatus, Unavailable } from './model/credential.ts'
 import type { Deps } from './model/deps.ts'
 import type { Finding } from './model/finding.ts'
-import { Secret } from './model/secret.ts'
 import { errorCode } from './named-files.ts'
-import { configFinding } from './settings.ts'
-import { openSession } from './store/session.ts'
+import { type Config, configFinding } from './settings.ts'
 
 /** What the process asks about credentials, whether or not a provider is configured. */
 export interface CredentialSource {
@@ -45,11 +44,8 @@ export const openCredentials = async (
   const base = dirname(resolve(loaded.file))
   const connect = async () => {
     if (cassandra === null) throw new Error('no cassandra: section')
-    const read = async (path: string): Promise<string> => (await readFile(resolve(base, path), 'utf8')).trim()
-    const login = { username: await read(cassandra['username-file']), password: new Secret(await read(cassandra['password-file'])) }
-    const tls = cassandra.tls === null ? null : { ca: await read(cassandra.tls['ca-file']), serverName: cassandra.tls['server-name'] }
-    const { hosts, port } = cassandra['contact-points']
-    return openSession({ contactPoints: hosts, port, localDataCenter: cassandra['local-data-center'], tls }, login, deps)
+    const login = await readClusterLogin(base, cassandra['username-file'], cassandra['password-file'])
+    return openCluster(cassandra, base, login, deps)
   }
   const missing = await unreadable(loaded, base)
   if (missing.length > 0) return missing
@@ -143,13 +139,18 @@ const handOut = async (
     current,
     follow(next, roles) {
       bearers = next.bearers
-      const fetched = [...next.bearers.flatMap(bearer => bearer.roles), ...(next.config.credentials?.files?.roles ?? [])]
-      provider.roles([...new Set([...roles, ...fetched])].sort())
+      provider.roles(rolesOf(next.config, roles))
     },
     status: () => provider.status(),
     acts,
     close,
   }
+}
+
+/** Every role for which credentials are made: those that policies name, and those that backends fetch themselves. */
+export const rolesOf = ({ credentials }: Pick<Config, 'credentials'>, named: readonly string[]): readonly string[] => {
+  const fetched = credentials?.endpoint?.bearers.flatMap(bearer => bearer.roles) ?? []
+  return [...new Set([...named, ...fetched, ...(credentials?.files?.roles ?? [])])].sort()
 }
 
 /** A file that cannot be read is told at the start, with its key, and not first by the request that needs it. */

@@ -13,6 +13,7 @@ import type { Observe } from './events.ts'
 import { markCut, readRows } from './generations.ts'
 import { hashPassword } from './hash.ts'
 import { wrongRole } from './names.ts'
+import { type CutEnds, readReach } from './reach.ts'
 import { type Asked, Role } from './role.ts'
 import { inTurn, Tasks } from './tasks.ts'
 import { openVault, type Vault } from './vault.ts'
@@ -49,6 +50,7 @@ class CassandraProvider implements CredentialProvider, Acts {
   #session: CassandraSession | null = null
   #vault: Vault | null = null
   #context: RotationContext | null = null
+  #cutEnds: RotationContext['cutEnds'] = () => 'unknown'
   #connecting: Promise<void>
   #failures = 0
   #notYet: Unavailable = unavailable('not connected to Cassandra yet')
@@ -125,6 +127,9 @@ class CassandraProvider implements CredentialProvider, Acts {
       this.#vault = await this.#openVault(session)
       this.#session = session
       this.#context = this.#contextOf(session)
+      void readReach(session).then(ends => {
+        this.#cutEnds = ends
+      })
       this.#notYet = unavailable('no policy names the role')
       observe({ kind: 'connection', up: true, message: session.hosts().join(' ') })
       this.#reconcile()
@@ -176,7 +181,8 @@ class CassandraProvider implements CredentialProvider, Acts {
         await this.#tasks.pause(Math.min(checkPause, watch.every))
       }).catch(() => undefined)
     const shared = { settings, clock, random, observe, hash, watch, checkTurn, vault: this.#vault, owner: this.#owner, turn: this.#turn }
-    return { ...shared, session: paced(session, clock), connections: new Connections(session, clock) }
+    const cutEnds = (role: string): CutEnds => this.#cutEnds(role)
+    return { ...shared, cutEnds, session: paced(session, clock), connections: new Connections(session, clock) }
   }
 
   /** Its slots are locked. A policy may have named the role again while that was under way. */
@@ -186,6 +192,15 @@ class CassandraProvider implements CredentialProvider, Acts {
   }
 }
 
-const nothing = { generation: 0, slot: '', state: 'unavailable', notAfter: 0, nextAt: 0, onPrevious: null, holder: '' } as const
+const nothing = {
+  generation: 0,
+  slot: '',
+  state: 'unavailable',
+  notAfter: 0,
+  nextAt: 0,
+  onPrevious: null,
+  cutEnds: 'unknown',
+  holder: '',
+} as const
 
 const unavailable = (detail: string): Unavailable => ({ unavailable: 'credential-unavailable', detail })

@@ -3,6 +3,7 @@ import type { Clock } from '../model/deps.ts'
 import type { Secret } from '../model/secret.ts'
 import type { Connections } from './connections.ts'
 import type { Observe } from './events.ts'
+import type { CutEnds } from './reach.ts'
 import type { Vault } from './vault.ts'
 
 export interface RotationSettings {
@@ -40,6 +41,8 @@ export interface RotationContext {
   /** As `turn`, for proving what is handed out: one role at a time, well apart. */
   readonly checkTurn: (job: () => Promise<void>) => Promise<void>
   readonly watch: WatchSettings
+  /** What a cut would end, as read when the session was opened. */
+  readonly cutEnds: (role: string) => CutEnds
   /** Who is connected as what, on every node. */
   readonly connections: Connections
 }

@@ -98,7 +98,7 @@ class FileProvider implements CredentialProvider {
   status(): readonly CredentialStatus[] {
     return this.#named.map(role => {
       const answer = this.current(role)
-      const shown = { role, onPrevious: null, holder: '' }
+      const shown = { role, onPrevious: null, cutEnds: 'unknown', holder: '' } as const
       if ('unavailable' in answer)
         return { ...shown, generation: 0, slot: '', state: 'unavailable', notAfter: 0, nextAt: 0, detail: answer.detail }
       const { generation, username, notAfter, nextAt } = answer

@@ -82,7 +82,8 @@ export class Role {
   status(): CredentialStatus {
     const { holder } = this.#tenure
     const failures = this.#failures + this.#rotation.failures
-    const shown = { role: this.name, holder: holder ?? '', onPrevious: this.#rotation.onPrevious }
+    const cutEnds = this.#context.cutEnds(this.name)
+    const shown = { role: this.name, holder: holder ?? '', onPrevious: this.#rotation.onPrevious, cutEnds }
     if (!('unavailable' in this.answer)) {
       const { generation, notAfter, nextAt, username } = this.answer
       const failed = failures > 0 ? `${failures} failures since, the last: ${this.#rotation.failure || this.#failure}` : ''

@@ -49,6 +49,11 @@ export interface CredentialStatus {
   readonly nextAt: number
   /** Connections of older generations that are still open; null: nobody here can tell. */
   readonly onPrevious: number | null
+  /**
+   * What `postern credentials cut` would end here beside new logins: open connections, their access to the role's data, or neither. `unknown` also
+   * where Postern makes no credentials.
+   */
+  readonly cutEnds: 'connections' | 'data' | 'logins' | 'unknown'
   /** The process that makes the role's credentials; empty: this one, or nobody yet. */
   readonly holder: string
   readonly detail: string

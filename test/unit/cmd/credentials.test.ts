@@ -60,6 +60,7 @@ beforeEach(async () => {
     notAfter: 2000,
     nextAt: 1000,
     onPrevious: 2,
+    cutEnds: 'logins',
     holder: 'g/other/1/ab',
     detail: 'made by g/other/1/ab',
   } as const

@@ -95,7 +95,18 @@ describe('metrics', () => {
       audit: () => audit.status(),
       policies: () => [{ tenant: 'acme', state: 'stale', digestEnforced: 'd1', digestOnDisk: 'd2' }],
       credentials: () => [
-        { role: 'r', generation: 4, slot: 's', state: 'degraded', notAfter: 5000, nextAt: 4000, onPrevious: 2, holder: '', detail: '' },
+        {
+          role: 'r',
+          generation: 4,
+          slot: 's',
+          state: 'degraded',
+          notAfter: 5000,
+          nextAt: 4000,
+          onPrevious: 2,
+          cutEnds: 'logins',
+          holder: '',
+          detail: '',
+        },
       ],
       keys: () => [
         { issuer: 'i', fetchedAt: clock.now() - 3000 },
