@@ -146,6 +146,21 @@ describe('a cut', () => {
     for (const process of [holder, other]) expect(process.provider.status()).toMatchObject([{ state: 'cut' }])
   })
 
+  it('that the rows could not be told of stops what this process had begun, before its slot is opened', async () => {
+    const { clock, cluster } = world()
+    const process = await start(cluster)
+    process.session.mishap = cql =>
+      cql.startsWith('UPDATE postern.generations SET owner') ? 'hangs' : cql.includes('SET cut') ? 'fails' : null
+    await clock.advance(settings.rotateEvery)
+    await cut(clock, process)
+    const before = cluster.alters.length
+    process.session.mishap = cql => (cql.includes('SET cut') ? 'fails' : null)
+    process.session.release()
+    await clock.advance(100)
+    expect(cluster.alters.slice(before).every(({ login }) => cluster.locked.has(login))).toBe(true)
+    expect([...cluster.locked].sort()).toEqual([slotA, slotB])
+  })
+
   it('of a role that no policy names is done too, and one of a name that is none is refused', async () => {
     const { clock, cluster } = world()
     const process = await start(cluster)
@@ -198,6 +213,16 @@ describe('a rotation that is asked for', () => {
     expect(cluster.outcasts.size).toBe(0)
     await clock.advance(settings.rotateEvery + minute)
     expect(follower.current().generation).toBe(3)
+  })
+
+  it('uses no secret that was begun before the cut', async () => {
+    const { clock, cluster } = world()
+    const process = await start(cluster, [role], { keys })
+    process.session.mishap = cql => (cql.startsWith('ALTER') ? 'fails' : null)
+    await clock.advance(settings.rotateEvery)
+    process.session.mishap = () => null
+    await cut(clock, process)
+    expect(await rotate(clock, process)).toEqual({ is: 'rotated', generation: 4 })
   })
 
   it('says what a DBA must run where the permission role is gone and not ours to grant', async () => {

@@ -37,6 +37,19 @@ describe('a slot that somebody else changed', () => {
     expect(cluster.hashes.get(slotA)).not.toBe('theirs')
   })
 
+  it('is given up on the only node there is after a second look', async () => {
+    const { clock, cluster } = world()
+    cluster.hosts = ['10.0.0.1:9042']
+    const process = await start(cluster)
+    await clock.advance(2 * minute)
+    cluster.changePassword(slotA, 'theirs')
+    await clock.advance(30_000)
+    expect(kinds(process, 'quarantined')).toEqual([])
+    await clock.advance(6_000)
+    expect(kinds(process, 'quarantined')).toHaveLength(1)
+    expect(process.current().username).toBe(slotB)
+  })
+
   it('is not handed out while every node refuses it and no next one can be made', async () => {
     const { clock, cluster } = world()
     const process = await start(cluster)
