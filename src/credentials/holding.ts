@@ -15,6 +15,8 @@ export class Holding {
   readonly #context: RotationContext
   readonly #tasks: Tasks<'hard'>
   #expired = 0
+  /** Below this no row is believed. */
+  #least = 0
 
   constructor(role: string, context: RotationContext) {
     this.#role = role
@@ -29,6 +31,7 @@ export class Holding {
   show(live: Live): void {
     this.live = live
     this.answer = live.credential
+    this.#least = Math.max(this.#least, this.generation)
     if (this.#expired !== this.generation)
       this.#tasks.after('hard', Math.max(0, live.hardEnd - this.#context.clock.now()), () => this.#expire())
   }
@@ -37,6 +40,12 @@ export class Holding {
     this.live = null
     this.answer = why
     this.#tasks.cancel('hard')
+  }
+
+  /** As `forget`, for good: whatever the rows say, this generation is not handed out again. */
+  revoke(why: Unavailable): void {
+    this.#least = Math.max(this.#least, this.generation + 1)
+    this.forget(why)
   }
 
   /** It is still the current one, so it works for an overlap from now. */
@@ -58,7 +67,7 @@ export class Holding {
 
   /** Takes over what the rows call current. A generation below one already seen is an old row come back, or a forged one. False: it is sealed by a key that we lack. */
   adopt(current: Stored | null, from: string): boolean {
-    if (current === null || current.generation < this.generation || this.#isOver(current)) return true
+    if (current === null || current.generation < this.#least || this.#isOver(current)) return true
     if (current.generation === this.generation) {
       if (this.isShort) this.extend()
       return true

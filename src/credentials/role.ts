@@ -128,13 +128,12 @@ export class Role {
   /** Asks whoever makes the role's credentials for the next one, and waits for it a while. Ends a cut. */
   async ask(keepConnections: boolean): Promise<Asked> {
     const { session, clock } = this.#context
+    await this.#tellCut()
     const { current, cut } = await readHistory(session, this.name)
-    if ((cut ?? this.#cut) !== null && !keepConnections) {
+    if (cut !== null && !keepConnections) {
       const open = await this.#connections()
       if (open.length > 0) return { is: 'refused', connections: nameSome(open) }
     }
-    // Never written down, so there is nothing for a rotation to end but this.
-    if (this.#cut?.marked === false) this.#cut = null
     await askRotation(session, this.name, clock.now())
     if (this.#tenure.holder === null) this.#rotateSoon()
     return this.#untilAbove(Math.max(current?.generation ?? 0, this.#held.generation))
@@ -201,10 +200,7 @@ export class Role {
     const { epoch, holder } = this.#tenure
     const isOver = (): boolean => this.#tasks.closed || this.#tenure.epoch !== epoch
     try {
-      if (this.#cut?.marked === false) {
-        await markCut(session, this.name, this.#cut)
-        this.cutMarked()
-      }
+      await this.#tellCut()
       const history = await readHistory(session, this.name)
       if (isOver()) return
       this.#heed(history, holder)
@@ -213,12 +209,20 @@ export class Role {
       if (isOver()) return
       this.#failures += 1
       this.#failure = messageOf(error)
-      const { observe } = this.#context
-      observe({ kind: 'failed', role: this.name, step: 'follow', message: this.#failure, failures: this.#failures })
+      // The first, the second, the fourth: an outage of an hour is not a thousand lines a role.
+      if (Number.isInteger(Math.log2(this.#failures)))
+        this.#context.observe({ kind: 'failed', role: this.name, step: 'follow', message: this.#failure, failures: this.#failures })
       if (holder !== null && this.#held.isShort) this.#held.extend()
     }
     this.#tellDegraded()
     this.#planLook()
+  }
+
+  /** Until the rows know of a cut, the other processes do not, and no rotation could end it. */
+  async #tellCut(): Promise<void> {
+    if (this.#cut === null || this.#cut.marked) return
+    await markCut(this.#context.session, this.name, this.#cut)
+    this.cutMarked()
   }
 
   #heed({ current, cut, asked }: History, holder: string | null): void {
@@ -243,7 +247,7 @@ export class Role {
     if (before?.at === cut.at) return
     this.#last = this.#held.live?.credential ?? this.#last
     this.#rotation.rest()
-    this.#held.forget(unavailable(`cut at ${new Date(cut.at).toISOString()}: ${cut.why}`))
+    this.#held.revoke(unavailable(`cut at ${new Date(cut.at).toISOString()}: ${cut.why}`))
     if (before === null) this.#context.observe({ kind: 'stopped', role: this.name, at: cut.at, why: cut.why })
     // Our own cut locks and measures first; what it missed is made good after it.
     if (this.#tenure.holder === null) this.#rotation.lockSlots(cut.marked ? 0 : timing.afterCut)

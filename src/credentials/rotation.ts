@@ -137,7 +137,7 @@ export class Rotation {
     // Another process handed out a newer one while we did not hold the lease, and may be about to retire ours.
     if (held.live !== null && history.current?.generation !== held.generation) held.forget(unavailable('another process rotated meanwhile'))
     const isSuspect = history.current?.generation === this.#suspected
-    if (held.live === null && history.cut === null && !isSuspect) held.adopt(history.current, owner)
+    if (held.live === null && history.cut === null) held.adopt(history.current, owner)
     const isWanted = history.asked || isSuspect
     const wait = held.live === null || isWanted ? 0 : held.live.due - clock.monotonic()
     if (wait <= 0 || held.live === null) return makePending(role, history, this.#jittered(settings.rotateEvery), context)
@@ -244,7 +244,7 @@ export class Rotation {
     this.#suspected = generation
     context.observe({ kind: 'quarantined', role, generation, slot: username, why })
     // Where some node still takes it, a backend is better off with it than without any.
-    if (everywhere) held.forget(unavailable(`quarantined: ${why}`))
+    if (everywhere) held.revoke(unavailable(`quarantined: ${why}`))
     this.soon()
   }
 

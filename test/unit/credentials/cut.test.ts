@@ -161,6 +161,18 @@ describe('a cut', () => {
     expect([...cluster.locked].sort()).toEqual([slotA, slotB])
   })
 
+  it('holds for what was handed out even where somebody wipes it from the rows', async () => {
+    const { clock, cluster } = world()
+    const holder = await start(cluster, [role], { keys })
+    const follower = await start(cluster, [role], { keys })
+    await cut(clock, holder)
+    await holder.provider.close()
+    cluster.leases.set(`credential/${role}`, { owner: 'somebody', until: null, end: Number.POSITIVE_INFINITY })
+    cluster.statics.clear()
+    await clock.advance(minute)
+    expect(follower.provider.current(role)).toMatchObject({ unavailable: expect.any(String) })
+  })
+
   it('of a role that no policy names is done too, and one of a name that is none is refused', async () => {
     const { clock, cluster } = world()
     const process = await start(cluster)
