@@ -3,6 +3,7 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
+    exclude: ['test/long/**'],
     pool: 'forks',
     globalSetup: ['./test/support/cassandra-starter.ts'],
     testTimeout: 30_000,

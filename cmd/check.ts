@@ -1,17 +1,17 @@
 import { parseArgs } from 'node:util'
-import type { Finding } from '../src/model/finding.ts'
 import { exit, type Io } from './io.ts'
 import { count, loadPolicies, type Policies, printWithSource, selected } from './policies.ts'
 
 export const help = `
-postern check [FILE...] [--policies DIR] [--config proxy.config.yaml] [--strict] [--json]
+postern check [FILE...] [--policies DIR] [--config proxy.config.yaml] [--strict] [--at MOMENT] [--json]
 
-Reads and compiles every policy and test file of the folder and prints every problem: file:line:column, code, and what to write instead.
+Reads, compiles and lints every policy and test file of the folder and prints every problem: file:line:column, code, and what to write
+instead.
   FILE...           print problems of these files only; all are read, for some problems only show between files
   --policies DIR    the folder (default policies)
   --config FILE     also checks that the policies fit this configuration: issuers, audiences, hosts of routes, delivery of roles
   --strict          warnings count as errors
-  --at INSTANT      the moment of the load, for what depends on it (observe-until): 2026-11-23T10:00:00Z (default: now)
+  --at MOMENT       the clock of the load and of the lints (default now), such as 2026-11-23T10:00:00Z
   --json            one JSON object: { findings, tenants }
 Exit: 0 no problem, 1 problems, 64 usage or files that cannot be read.
 `
@@ -30,7 +30,7 @@ export const run = async (args: string[], io: Io): Promise<number> => {
   })
   const policies = await loadPolicies('check', { dir: values.policies, config: values.config, names: positionals, at: values.at }, io)
   if (typeof policies === 'number') return policies
-  const findings = selected(policies).map(finding => (values.strict ? strict(finding) : finding))
+  const findings = selected(policies, values.strict)
   const errors = findings.filter(finding => finding.severity === 'error').length
   const tenants = tenantsOf(policies)
   if (values.json) io.out(`${JSON.stringify({ findings, tenants })}\n`)
@@ -45,8 +45,6 @@ export const run = async (args: string[], io: Io): Promise<number> => {
   }
   return errors > 0 ? exit.findings : exit.done
 }
-
-const strict = (finding: Finding): Finding => ({ ...finding, severity: 'error' })
 
 const tenantsOf = ({ composition, only }: Policies) =>
   [...(composition?.entries ?? [])]

@@ -98,7 +98,7 @@ const proved = (learner: Learner, bench: Bench, { onDisk, tested }: Entry, { pla
   const all = runTests(bench, [...tested.files, alone.test], { coverage: true })
   const { rules } = bench.policy.document
   const uncovered = all.findings.some(finding => finding.code === 'P704')
-  const learned = uncovered ? learner.draft(Math.floor((all.covered / rules.length) * 100)) : alone
+  const learned = uncovered ? learner.draft(Math.floor((all.covered.size / rules.length) * 100)) : alone
   if (learned.cells === 0 || onDisk.scope === null) return learned
   const file: PolicyFile = { name: learned.test.file, bytes: Buffer.from(learned.text) }
   const read = readTestFile(file, { tenant: onDisk.tenant, policy: onDisk.scope, platformRules: platform.scope?.rules ?? null })

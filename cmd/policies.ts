@@ -6,6 +6,7 @@ import { readConfigFile } from '../src/load.ts'
 import { byPosition, type Finding, formatFinding } from '../src/model/finding.ts'
 import { type Composed, composing, type PolicyFile } from '../src/policy/compose.ts'
 import { parseInstant } from '../src/policy/language/moment.ts'
+import { lintPolicies } from '../src/policy/tools/lint.ts'
 import { readPolicyFolder } from '../src/policy-folder.ts'
 import { inTurns } from '../src/turns.ts'
 import { exit, type Io } from './io.ts'
@@ -13,6 +14,8 @@ import { exit, type Io } from './io.ts'
 /** A policies folder, read and composed as at a start, without its tests. */
 export interface Policies extends Composed {
   readonly files: readonly PolicyFile[]
+  /** Moment of the load, milliseconds since the epoch. */
+  readonly now: number
   /** Files that the report is limited to; null: all. */
   readonly only: ReadonlySet<string> | null
 }
@@ -52,7 +55,7 @@ export const loadPolicies = async (command: string, args: PolicyArguments, io: I
     }
     only.add(found)
   }
-  return { ...composed, findings, files: folder.files, only: args.names.length === 0 ? null : only }
+  return { ...composed, findings, files: folder.files, now, only: args.names.length === 0 ? null : only }
 }
 
 const refuse = (io: Io, findings: readonly Finding[]): number => {
@@ -60,9 +63,12 @@ const refuse = (io: Io, findings: readonly Finding[]): number => {
   return exit.usage
 }
 
-/** What the report is about; a finding about the folder as a whole always is. */
-export const selected = ({ findings, only }: Policies): readonly Finding[] =>
-  only === null ? findings : findings.filter(({ file }) => file === '.' || only.has(file))
+/** What the report is about, lints included; a finding about the folder as a whole always is. `strict`: warnings are errors. */
+export const selected = ({ findings, composition, files, only, now }: Policies, strict: boolean): readonly Finding[] => {
+  const all = [...findings, ...(composition === null ? [] : lintPolicies(composition, files, now))]
+  const some = only === null ? all : all.filter(({ file }) => file === '.' || only.has(file))
+  return strict ? some.map(finding => ({ ...finding, severity: 'error' })) : some
+}
 
 /** One finding a line, then the source line and a caret. */
 export const printWithSource = (findings: readonly Finding[], files: readonly PolicyFile[], io: Io): void => {

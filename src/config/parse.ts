@@ -1,6 +1,7 @@
 import { Composer, isAlias, isMap, isScalar, isSeq, Lexer, Parser, Scalar, type Node as YamlNode } from 'yaml'
 import { Report } from './report.ts'
 import { finish, type Steps } from './steps.ts'
+import { syntaxFault } from './syntax.ts'
 import type { Entry, Node, Parsed, ScalarNode, Unparsed } from './tree.ts'
 
 const maxBytes = 2 * 1024 * 1024
@@ -36,7 +37,10 @@ function* treeOf(text: string, report: Report): Steps<Node | null> {
     const [document] = documents
     // The first alone: what follows a syntax error is mostly its echo.
     const [broken] = documents.flatMap(d => [...d.errors, ...d.warnings]).sort((x, y) => x.pos[0] - y.pos[0])
-    if (broken) report.error(broken.pos[0], 103, syntaxMessage(broken.message))
+    if (broken) {
+      const { offset, message } = syntaxFault(text, (document?.contents as YamlNode | null | undefined) ?? null, broken)
+      report.error(offset, 103, message)
+    }
     if (documents.length > 1)
       report.error(documents[1]?.range[0] ?? 0, 106, 'more than one document. Remove the "---" line and what follows.')
     if (report.findings.length > 0) return null
@@ -124,11 +128,12 @@ class Reader {
 
   #scalar(node: YamlNode, offset: number): ScalarNode {
     if (!isScalar(node)) return { kind: 'scalar', offset, value: null, quoted: false, text: '' }
-    if (node.type === Scalar.BLOCK_FOLDED) this.#report.error(offset, 105, 'folded text (">") is not accepted. Use one line, or "|".')
+    const folded = node.type === Scalar.BLOCK_FOLDED
+    if (folded) this.#report.error(offset, 105, 'folded text (">") is not accepted. Use one line, or "|".')
     const quoted = node.type === Scalar.QUOTE_DOUBLE || node.type === Scalar.QUOTE_SINGLE
     const value = node.value
-    const scalar = typeof value === 'bigint' ? Number(value) : (value as string | number | boolean | null)
-    const block = node.type === Scalar.BLOCK_LITERAL
+    const scalar = typeof value === 'bigint' ? Number(value) : folded ? String(value).trim() : (value as string | number | boolean | null)
+    const block = folded || node.type === Scalar.BLOCK_LITERAL
     if (typeof scalar === 'string') {
       const length = block ? longestLine(scalar) : scalar.length
       if (length > maxScalar) this.#report.error(offset, 107, `text of ${length} characters; at most ${maxScalar} are read.`)
@@ -145,13 +150,6 @@ interface Pair {
   readonly value: YamlNode | null
 }
 
-const syntaxMessage = (message: string): string => {
-  if (/\btabs?\b/i.test(message)) return 'YAML is indented with spaces; here stands a tab. Write spaces.'
-  if (/unresolved tag/i.test(message)) return 'YAML reads what begins with "!" as a tag. Put the text in quotes, or write it below "|".'
-  if (/unexpected scalar at node end/i.test(message))
-    return 'YAML: text goes on behind its closing quote. Put all of it in the other kind of quotes, or write it below "|".'
-  return `YAML: ${firstLine(message)}`
-}
 const firstLine = (text: string): string => (text.split('\n', 1)[0] ?? '').trim()
 const longestLine = (text: string): number => text.split('\n').reduce((most, line) => Math.max(most, line.length), 0)
 

@@ -1,4 +1,5 @@
 import { nearest } from './nearest.ts'
+import { recordSchema } from './record-schema.ts'
 import type { Entry, MapNode, Node, Source } from './source.ts'
 
 /** What a reader returns for a value that it has reported as wrong; the rest of the file is still read. */
@@ -86,6 +87,8 @@ export const describe = (node: Node): string => {
   return typeof node.value === 'string' ? `"${clip(node.value)}"` : clip(node.text)
 }
 
+const itself = (node: Node): string => (node.kind === 'scalar' && typeof node.value === 'string' ? clip(node.value) : ' ... ')
+
 const clip = (text: string): string => (text.length > 60 ? `${text.slice(0, 57)}...` : text)
 
 /** Text. `check` returns what is wrong and what to write instead, or null. */
@@ -166,7 +169,7 @@ export const list = <T>(shape: Shape<T>, bounds: { readonly min?: number; readon
     schema: { type: 'array', items: shape.schema, minItems: min, maxItems: max },
     format: values => values.map(value => spell(shape, value)),
     read(node, at) {
-      if (node.kind !== 'list') return fail(at, node, 203, `${lastKey(at.path)} is ${describe(node)}; write a list: [ ... ].`)
+      if (node.kind !== 'list') return fail(at, node, 203, `${lastKey(at.path)} is ${describe(node)}; write a list: [${itself(node)}].`)
       if (node.items.length < min)
         return fail(at, node, 203, `${lastKey(at.path)} is an empty list; write at least ${min} ${min === 1 ? 'entry' : 'entries'}.`)
       if (node.items.length > max)
@@ -191,17 +194,19 @@ export const oneOrMany = <T>(shape: Shape<T>, bounds: { readonly max?: number } 
   }
 }
 
+const mostNames = 1000
+
 /** A map whose keys are names that the author chooses. */
 export const named = <T>(
   shape: Shape<T>,
   checkName: (name: string) => string | null,
   bounds: { readonly max?: number; readonly number?: number } = {},
 ): Shape<ReadonlyMap<string, T>> => ({
-  schema: { type: 'object', additionalProperties: shape.schema },
+  schema: { type: 'object', additionalProperties: shape.schema, maxProperties: bounds.max ?? mostNames },
   format: values => Object.fromEntries([...values].map(([name, value]) => [name, spell(shape, value)])),
   read(node, at) {
     if (node.kind !== 'map') return fail(at, node, 203, `${lastKey(at.path)} is ${describe(node)}; write a map: name: value.`)
-    const { max = 1000, number = 206 } = bounds
+    const { max = mostNames, number = 206 } = bounds
     if (node.entries.length > max)
       return fail(at, node, 110, `${lastKey(at.path)} has ${node.entries.length} entries; at most ${max} are read.`)
     const values = new Map<string, T>()
@@ -239,10 +244,14 @@ export const record = <const F extends Fields>(fields: F): Shape<RecordOf<F>> & 
       )
     const values: Record<string, unknown> = {}
     let failed = false
-    for (const entry of node.entries) if (!readEntry(entry, fields, values, at)) failed = true
+    const left = Object.keys(fields).filter(key => !entryOf(node, key))
+    // A key that was misspelt is not missing too.
+    const meant = new Set(node.entries.flatMap(entry => (Object.hasOwn(fields, entry.key) ? [] : (guessOf(entry.key, fields, left) ?? []))))
+    for (const entry of node.entries) if (!readEntry(entry, fields, left, values, at)) failed = true
     for (const [key, field] of Object.entries(fields)) {
       if (Object.hasOwn(values, key) || node.entries.some(entry => entry.key === key)) continue
-      if (field.required) {
+      if (field.required && meant.has(key)) failed = true
+      else if (field.required) {
         fail(at, node, 202, `${key} is missing${at.path ? ` in ${at.path}` : ''}. ${field.doc}`)
         failed = true
       } else {
@@ -254,10 +263,14 @@ export const record = <const F extends Fields>(fields: F): Shape<RecordOf<F>> & 
   },
 })
 
-const readEntry = (entry: Entry, fields: Fields, values: Record<string, unknown>, at: Context): boolean => {
+/** A key that is not written yet is the likelier one. */
+const guessOf = (typed: string, fields: Fields, left: readonly string[]): string | null =>
+  nearest(typed, left) ?? nearest(typed, Object.keys(fields))
+
+const readEntry = (entry: Entry, fields: Fields, left: readonly string[], values: Record<string, unknown>, at: Context): boolean => {
   const field = Object.hasOwn(fields, entry.key) ? fields[entry.key] : undefined
   if (!field) {
-    const guess = nearest(entry.key, Object.keys(fields))
+    const guess = guessOf(entry.key, fields, left)
     fail(
       at,
       entry,
@@ -273,25 +286,5 @@ const readEntry = (entry: Entry, fields: Fields, values: Record<string, unknown>
   values[entry.key] = value
   return true
 }
-
-const recordSchema = (fields: Fields): JsonSchema => ({
-  type: 'object',
-  additionalProperties: false,
-  required: Object.entries(fields)
-    .filter(([, field]) => field.required)
-    .map(([key]) => key),
-  properties: Object.fromEntries(
-    Object.entries(fields).map(([key, field]) => [
-      key,
-      {
-        ...field.shape.schema,
-        description: field.restart ? `${field.doc} Needs a restart.` : field.doc,
-        ...(isPlain(field.initial) ? { default: field.initial } : {}),
-      },
-    ]),
-  ),
-})
-
-const isPlain = (value: unknown): boolean => typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean'
 
 export const entryOf = (node: MapNode, key: string): Entry | undefined => node.entries.find(entry => entry.key === key)

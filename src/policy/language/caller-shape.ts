@@ -12,7 +12,7 @@ import {
   type Shape,
   text,
 } from '../../config/shape.ts'
-import type { Node } from '../../config/source.ts'
+import type { Entry, Node } from '../../config/source.ts'
 import { type Scalar, scalarShape, scalarType } from './claims.ts'
 import { nearestName } from './names.ts'
 import type { Scope } from './scope.ts'
@@ -62,14 +62,23 @@ export const callerShape = (scope: Scope, persons: Shape<string>): Shape<Person 
           203,
           'an empty map would mean everybody; write groups, scopes, subject, issuer, claims or agent, or use anyone.',
         )
-      const value = fields.read(node, at)
-      if (!fitTogether(node, at) || value === bad) return bad
+      const [own, claimed] = apartFromClaims(node, fields.fields, scope)
+      for (const entry of claimed) fail(at, entry, 201, `${entry.key} is a claim; write claims: { ${entry.key}: ... }.`)
+      const value = fields.read(own, at)
+      if (!fitTogether(node, at) || value === bad || claimed.length > 0) return bad
       const { groups, scopes, subject, issuer, claims, agent, for: persons, 'max-hops': maxHops } = value
       return agent === null
         ? { groups, scopes, subject, issuer, claims }
         : { agent: agent.includes('any') ? null : agent, for: persons, maxHops, issuer }
     },
   }
+}
+
+/** A declared claim beside the keys is what most people try first. */
+const apartFromClaims = (node: Node, fields: object, scope: Scope): readonly [Node, readonly Entry[]] => {
+  if (node.kind !== 'map') return [node, []]
+  const isClaim = ({ key }: Entry): boolean => !Object.hasOwn(fields, key) && scope.claims.has(key)
+  return [{ ...node, entries: node.entries.filter(entry => !isClaim(entry)) }, node.entries.filter(isClaim)]
 }
 
 /** Whether a map speaks of an agent or of a person: beside `agent`, a group would be read as the agent's by one and as the person's by another. */

@@ -8,6 +8,7 @@ const dayStart = (date: string): number | null => {
   return !Number.isNaN(ms) && new Date(ms).toISOString().startsWith(date) ? ms : null
 }
 
+/** Milliseconds since the epoch of an instant as policies write it. */
 export const parseInstant = (value: string): number | Wrong => {
   const date = spelling.exec(value)?.[1]
   return date === undefined || dayStart(date) === null

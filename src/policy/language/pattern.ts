@@ -30,14 +30,19 @@ export const parseMethods = (words: readonly string[]): readonly Method[] | Faul
   for (const word of words) {
     const method = methods.find(known => known === word)
     if (word === 'ANY') return new Fault(301, 'ANY stands alone; remove the other methods.')
-    if (method === undefined) {
-      const upper = methods.find(known => known === word.toUpperCase())
-      return new Fault(301, `"${word}" is not a method here; write ${upper ?? `one of ${methods.join(' ')}, or ANY`}.`)
-    }
+    if (method === undefined) return new Fault(301, `"${word}" is not a method here; write ${methodsMeant(word)}.`)
     if (found.includes(method)) return new Fault(301, `${method} stands here twice; remove one.`)
     found.push(method)
   }
   return found
+}
+
+const methodsMeant = (word: string): string => {
+  if (word === '*' || word.toUpperCase() === 'ALL') return 'ANY for every method'
+  const parts = word.split(/[^A-Za-z]+/).filter(part => part !== '')
+  const meant = parts.flatMap(part => methods.find(known => known === part.toUpperCase()) ?? [])
+  if (meant.length === 0 || meant.length < parts.length) return `one of ${methods.join(' ')}, or ANY`
+  return `${meant.join(' ')}${meant.length > 1 ? ', with single blanks between' : ''}`
 }
 
 export const parseLine = (line: string): RouteLine | Fault => {
@@ -45,11 +50,19 @@ export const parseLine = (line: string): RouteLine | Fault => {
   const path = words.pop() ?? ''
   if (words.includes('') || path === '')
     return new Fault(301, `"${line}" has more than one blank in a row or at an end; write single blanks.`)
-  if (words.length === 0) return new Fault(301, `"${line}" names no method; write for example GET ${line}.`)
+  if (words.length === 0) return new Fault(301, incomplete(line))
   const found = parseMethods(words)
   if (found instanceof Fault) return found
   const pattern = parsePattern(path)
   return pattern instanceof Fault ? pattern : { methods: found, ...pattern }
+}
+
+const incomplete = (line: string): string => {
+  if (line.startsWith('/')) return `"${line}" names no method; write for example GET ${line}.`
+  const method = ['ANY', ...methods].find(known => known === line.toUpperCase())
+  return method === undefined
+    ? `"${line}" is no method and path; write for example GET /v1/invoices.`
+    : `"${line}" names no path; write all methods of a line and then the path: ${method === 'HEAD' ? 'GET HEAD' : method} /v1/invoices.`
 }
 
 const parsePattern = (path: string): Omit<RouteLine, 'methods'> | Fault => {
@@ -106,7 +119,7 @@ const line: Shape<RouteLine> = {
   schema: {
     type: 'string',
     description: 'METHOD [METHOD...] /path, with {name} for one segment and a final /** for the rest.',
-    pattern: '^[A-Z]+( [A-Z]+)* /\\S*$',
+    pattern: `^(ANY|(${methods.join('|')})( (${methods.join('|')}))*) /(([^\\s/*{}?#;]+|\\{[a-z][a-z0-9_]{0,31}\\})(/|$))*(\\*\\*)?$`,
   },
   read(node, at) {
     const value = text('METHOD /path, such as GET /v1/invoices/{invoice}').read(node, at)

@@ -1,6 +1,6 @@
 import { readDocument } from '../../config/document.ts'
 import { type Held, Later } from '../../config/later.ts'
-import { bad, choice, entryOf, list, optional, record, required, type Shape, text } from '../../config/shape.ts'
+import { bad, choice, entryOf, type JsonSchema, list, optional, record, required, type Shape, text } from '../../config/shape.ts'
 import type { Node, Source } from '../../config/source.ts'
 import type { Steps } from '../../config/steps.ts'
 import { noObligations, type Obligations } from '../../model/obligation.ts'
@@ -11,7 +11,7 @@ import { platformName } from './names.ts'
 import { alwaysShape } from './obligations.ts'
 import { type Recognise, recogniseShape } from './recognise-shape.ts'
 import { misplaced, type Rule, roleShape, ruleShape } from './rule.ts'
-import { located, ruleNames, type Scope } from './scope.ts'
+import { emptyScope, located, ruleNames, type Scope } from './scope.ts'
 import { type Definition, whoShape } from './who.ts'
 
 export interface PolicyDocument {
@@ -112,6 +112,10 @@ export const documentShape = (scope: Scope, tenant: string, keep: (recognise: Re
       ? optional<readonly string[]>(list(roleShape), [], 'Roles that every tenant may name.')
       : misplaced<readonly string[]>(201, `"shared-roles" is not a key here; it stands in ${platformName}.policy.yaml only.`, []),
   })
+
+/** What an editor is told of a policy file. */
+export const documentSchema = (platform: boolean): JsonSchema =>
+  documentShape({ ...emptyScope, platform }, 'acme', () => undefined, new Later()).schema
 
 const kept = <T>(shape: Shape<T>, keep: (value: T) => void): Shape<T> => ({
   schema: shape.schema,

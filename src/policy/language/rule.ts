@@ -6,6 +6,7 @@ import {
   entryOf,
   type Field,
   fail,
+  type JsonSchema,
   optional,
   record,
   required,
@@ -79,7 +80,7 @@ const common = (scope: Scope, side: Side) => ({
 
 const allowShape = (scope: Scope) =>
   record({
-    allow: required(text('a name for the rule', nameProblem('rule'), 206), ''),
+    allow: required(text('a name for the rule', nameProblem('rule'), 206), 'Grants, under this name.'),
     ...common(scope, 'grant'),
     'needs-login': optional<Login | null>(loginShape, null, 'How the person must have signed in; judged last.'),
     // biome-ignore lint/suspicious/noThenProperty: the key of the format; no rule is ever awaited
@@ -88,7 +89,7 @@ const allowShape = (scope: Scope) =>
 
 const denyShape = (scope: Scope) =>
   record({
-    deny: required(text('a name for the rule', nameProblem('rule'), 206), ''),
+    deny: required(text('a name for the rule', nameProblem('rule'), 206), 'Refuses, under this name.'),
     ...common(scope, 'refuse'),
     'needs-login': misplaced(401, 'needs-login stands in an allow only; a deny refuses however the person signed in. Remove it.'),
     // biome-ignore lint/suspicious/noThenProperty: the key of the format; no rule is ever awaited
@@ -121,11 +122,19 @@ const thenShape: Shape<Then> = (() => {
   }
 })()
 
+/** An editor that is told which of the two is meant says what is wrong with it; of an "any of" it would say what is wrong with both. */
+const eitherOf = (allow: JsonSchema, deny: JsonSchema): JsonSchema => ({
+  if: { required: ['allow'] },
+  // biome-ignore lint/suspicious/noThenProperty: a keyword of JSON Schema; no schema is ever awaited
+  then: allow,
+  else: deny,
+})
+
 export const ruleShape = (scope: Scope): Shape<Rule> => {
   const allow = allowShape(scope)
   const deny = denyShape(scope)
   return {
-    schema: scope.platform ? deny.schema : { anyOf: [allow.schema, deny.schema] },
+    schema: scope.platform ? deny.schema : eitherOf(allow.schema, deny.schema),
     read(node, at) {
       const entry = effectOf(node, at, scope)
       if (entry === bad) return bad

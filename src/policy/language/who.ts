@@ -1,5 +1,5 @@
 import type { Held, Later } from '../../config/later.ts'
-import { bad, describe, fail, list, named, oneOrMany, type Shape, text } from '../../config/shape.ts'
+import { bad, type Context, describe, fail, list, named, oneOrMany, type Shape, text } from '../../config/shape.ts'
 import { type Agent, callerShape, type Person } from './caller-shape.ts'
 import { nameProblem, unknownName } from './names.ts'
 import type { Scope } from './scope.ts'
@@ -59,13 +59,20 @@ const definition = (scope: Scope): Shape<Definition> => {
   }
 }
 
+const unknownCallers = (name: string, scope: Scope, at: Context): string => {
+  if (/^(\*|all|every(one|body))$/i.test(name))
+    return `"${name}" is not defined under who. Write anyone, which is every caller of the tenant in person.`
+  if (/[, ]/.test(name)) return `"${name}" is not one name; write a list for "any of": [${name.split(/[, ]+/).join(', ')}].`
+  return unknownName(at.source, name, 'who', scope.who, [anyone])
+}
+
 const reference = (scope: Scope, check: Check = () => null): Shape<string> => ({
   schema: { type: 'string', description: 'anyone, or a name defined under who.' },
   read(node, at) {
     if (node.kind === 'map') return fail(at, node, 203, 'a map stands here; give it a name under who, and write the name.')
     const name = text('anyone, or a name defined under who').read(node, at)
     if (name === bad || name === anyone) return name
-    if (!scope.who.has(name)) return fail(at, node, 207, unknownName(at.source, name, 'who', scope.who, [anyone]))
+    if (!scope.who.has(name)) return fail(at, node, 207, unknownCallers(name, scope, at))
     const wrong = check(name)
     return wrong === null ? name : fail(at, node, 402, wrong)
   },

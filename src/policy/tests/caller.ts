@@ -103,7 +103,8 @@ const declared = (name: string, claim: Claim | null): Shape<unknown> => (claim =
 const keysShape = (fields: Fields): Shape<CallerKeys> => {
   const shape = record(fields)
   return {
-    schema: shape.schema,
+    // Which claims there are, each policy says for itself.
+    schema: { ...shape.schema, additionalProperties: { type: ['string', 'number', 'boolean', 'array', 'null'] } },
     read(node, at) {
       const value = shape.read(node, at)
       return value === bad ? bad : new Map(Object.entries(value).filter(([, set]) => set !== unset))

@@ -1,12 +1,12 @@
-import { readDocument } from '../../config/document.ts'
+import { allDefaults, readDocument } from '../../config/document.ts'
 import {
   bad,
   choice,
   entryOf,
   fail,
+  type JsonSchema,
   list,
   named,
-  notBuilt,
   oneOrMany,
   optional,
   parsed,
@@ -23,6 +23,7 @@ import { Ambiguous, canonicalTarget } from '../../model/target.ts'
 import { instant } from '../language/moment.ts'
 import { nameProblem } from '../language/names.ts'
 import { isVersion } from '../language/read.ts'
+import { emptyScope } from '../language/scope.ts'
 import { headerName } from '../language/when.ts'
 import type { PolicyFile } from '../load/version.ts'
 import { type CallerKeys, callerShape, checkLikes, type TestRequest } from './caller.ts'
@@ -40,6 +41,8 @@ export interface TestFile {
   readonly never: readonly Never[]
   /** Per cent of the tenant's rules that must decide an expectation; null: not said. */
   readonly coverage: number | null
+  /** Per cent of the mutants that must be killed; null: not asked. */
+  readonly mutants: number | null
 }
 
 export interface ReadTestFile {
@@ -57,8 +60,8 @@ export const readTestFile = (file: PolicyFile, scope: TestScope, source = new So
   const { callers, requests, now, grid, cases, never } = value
   const cells = grid.map(cell => ({ ...cell, overrides: new Map(), at: now, by: null, role: null, hide: null }))
   const expectations = [...cells, ...cases.map(one => ({ ...one, at: one.at ?? now }))]
-  const test = { file: file.name, now, callers, requests, expectations, never, coverage: value.require['rules-covered'] }
-  return { test, findings: source.findings }
+  const { 'rules-covered': coverage, 'mutants-killed': mutants } = value.require
+  return { test: { file: file.name, callers, requests, expectations, never, now, coverage, mutants }, findings: source.findings }
 }
 
 const testShape = (scope: TestScope, lines: readonly string[], root: Node) => {
@@ -76,9 +79,13 @@ const testShape = (scope: TestScope, lines: readonly string[], root: Node) => {
     grid: optional(gridShape(lines, names), [], 'One expectation a cell.'),
     cases: optional<readonly Case[]>(list(caseShape(scope, names)), [], 'Single expectations.'),
     never: optional<readonly Never[]>(list(neverShape(scope.policy)), [], 'What no request may ever be allowed.'),
-    require: optional(requireShape, { 'rules-covered': null }, 'What the tests must reach.'),
+    require: optional(requireShape, allDefaults(requireShape), 'What the tests must reach.'),
   })
 }
+
+/** What an editor is told of a test file. */
+export const testSchema = (): JsonSchema =>
+  testShape({ tenant: 'acme', policy: emptyScope, platformRules: null }, [], { kind: 'map', offset: 0, entries: [] }).schema
 
 const tenantShape = (tenant: string): Shape<string> =>
   text(
@@ -95,11 +102,12 @@ const percent = parsed<number | null>(
     return share <= 100 ? share : new Wrong(`"${value}" is not a share; write 0% to 100%.`)
   },
   204,
+  { pattern: '^[0-9]{1,3}%$' },
 )
 
 const requireShape = record({
   'rules-covered': optional<number | null>(percent, null, 'Share of the rules that must decide an expectation.'),
-  'mutants-killed': notBuilt('Share of the mutants that the tests must notice.'),
+  'mutants-killed': optional<number | null>(percent, null, 'Share of the mutants that the tests must notice; left out: not asked.'),
 })
 
 const call: Shape<Pick<TestRequest, 'method' | 'target'>> = {

@@ -24,11 +24,21 @@ export interface Bench {
   readonly platformFile: string
 }
 
+/** One expectation that was asked. */
+export interface AskedCase {
+  /** The test file. */
+  readonly file: string
+  readonly expectation: Expectation
+  /** Null: it is met. */
+  readonly finding: Finding | null
+}
+
 export interface TestRun {
   readonly expectations: number
   readonly failed: number
   /** Rules of the tenant that decided an expectation. */
-  readonly covered: number
+  readonly covered: ReadonlySet<string>
+  readonly cases: readonly AskedCase[]
   readonly findings: readonly Finding[]
 }
 
@@ -44,24 +54,27 @@ export const runTests = (bench: Bench, tests: readonly TestFile[], options: RunO
   finish(runningTests(bench, tests, options))
 
 export function* runningTests(bench: Bench, tests: readonly TestFile[], { selected = () => true, coverage }: RunOptions): Steps<TestRun> {
-  const findings: Finding[] = []
-  const decided = new Set<string>()
+  const cases: AskedCase[] = []
+  const covered = new Set<string>()
   const zones = zoneClocks()
-  let expectations = 0
   for (const test of tests)
     for (const expectation of test.expectations) {
       if (!selected(expectation)) continue
-      expectations++
       const facts = factsOf(bench, test, expectation, zones)
       const decision = bench.engine.decide(facts)
-      for (const rule of rulesOf(decision, bench.policy)) decided.add(rule)
-      if (differs(expectation, decision))
-        findings.push(finding(test.file, expectation.spot, 703, message(bench, expectation, decision, facts)))
+      for (const rule of rulesOf(decision, bench.policy)) covered.add(rule)
+      const wrong = differs(expectation, decision)
+      const { file } = test
+      cases.push({
+        file,
+        expectation,
+        finding: wrong ? finding(file, expectation.spot, 703, message(bench, expectation, decision, facts)) : null,
+      })
       yield
     }
-  const failed = findings.length
-  if (coverage && tests.length > 0) findings.push(...uncovered(bench, tests, decided))
-  return { expectations, failed, covered: decided.size, findings }
+  const failures = cases.flatMap(one => one.finding ?? [])
+  const findings = coverage && tests.length > 0 ? [...failures, ...uncovered(bench, tests, covered)] : failures
+  return { expectations: cases.length, failed: failures.length, covered, cases, findings }
 }
 
 const finding = (file: string, spot: Expectation['spot'], number: number, text: string): Finding => ({
@@ -120,7 +133,7 @@ const rulesOf = (decision: Decision, policy: CompiledPolicy): readonly string[] 
 export const effectOf = (decision: Decision): Effect =>
   decision.effect === 'deny' && decision.code === 'PST2106' ? 'step-up' : decision.effect
 export const reasonOf = (decision: Decision): string => (decision.effect === 'allow' ? decision.permit.rule : decision.reason)
-const roleOf = (decision: Decision): string | null => (decision.effect === 'allow' ? decision.permit.cassandraRole : null)
+export const roleOf = (decision: Decision): string | null => (decision.effect === 'allow' ? decision.permit.cassandraRole : null)
 
 export const outcomeOf = (decision: Decision): Outcome => {
   const effect = effectOf(decision)
@@ -129,10 +142,11 @@ export const outcomeOf = (decision: Decision): Outcome => {
 }
 export const spelled = ({ effect, shadow }: Outcome): string => `${effect}${shadow}`
 
-const hiddenBy = (decision: Decision): readonly string[] =>
+export const hiddenBy = (decision: Decision): readonly string[] =>
   decision.effect === 'allow' ? decision.permit.obligations.hide.map(path => path.text).sort() : []
 
-const differs = ({ by, role, hide, ...wanted }: Expectation, decision: Decision): boolean =>
+/** The decision is not what was expected. */
+export const differs = ({ by, role, hide, ...wanted }: Expectation, decision: Decision): boolean =>
   spelled(wanted) !== spelled(outcomeOf(decision)) ||
   (by !== null && by !== reasonOf(decision)) ||
   (role !== null && role !== roleOf(decision)) ||

@@ -99,7 +99,15 @@ export class Learner {
       callers: new Map(callers.map(one => [one.name, one.value])),
       requests: new Map(requests.map(one => [one.name, one.value])),
     }
-    const empty: TestFile = { file: `${tenant}.learned.policy-test.yaml`, ...names, expectations: [], never: [], coverage, now: this.#last }
+    const empty: TestFile = {
+      file: `${tenant}.learned.policy-test.yaml`,
+      ...names,
+      expectations: [],
+      never: [],
+      coverage,
+      mutants: null,
+      now: this.#last,
+    }
     const skipped = { ...this.#skipped }
     const expectations: Expectation[] = []
     const rows = requests.map(request => [

@@ -3,6 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import * as check from '../../../cmd/check.ts'
+import type { Command } from '../../../cmd/io.ts'
+import * as mutate from '../../../cmd/mutate.ts'
 import * as test from '../../../cmd/test.ts'
 
 const own = new URL('../../../policies', import.meta.url).pathname
@@ -19,7 +21,7 @@ const edit = async (name: string, from: string, to: string): Promise<void> => {
   await writeFile(join(dir, name), text.replace(from, to))
 }
 
-const run = async (command: typeof check | typeof test, args: string[]) => {
+const run = async (command: Command, args: string[]) => {
   const [out, err]: [string[], string[]] = [[], []]
   const io = { out: (text: string) => void out.push(text), err: (text: string) => void err.push(text) }
   const code = await command.run(args, io)
@@ -32,7 +34,7 @@ describe('postern check', () => {
     const { code, out, err } = await run(check, [...here(), '--strict'])
     expect({ code, err }).toEqual({ code: 0, err: '' })
     expect(out).toMatch(
-      /^acme: 4 rules, sha256 [0-9a-f]{12}, owned by acme-security@example\.com\nglobex: .*\n2 tenants, 0 errors, 0 warnings\n$/,
+      /^acme: 4 rules, sha256 [0-9a-f]{12}, owned by acme-security@example\.com\nglobex: .*\nnorthwind: .*\n3 tenants, 0 errors, 0 warnings\n$/,
     )
   })
 
@@ -41,9 +43,9 @@ describe('postern check', () => {
     const { code, out } = await run(check, here())
     expect(code).toBe(1)
     expect(out).toMatch(
-      /^globex\.policy\.yaml:27:10 error P207 "reader" is not defined under who\. Write readers \(line 17\), or define it\.\n {4}who: reader\n {9}\^\n/,
+      /^globex\.policy\.yaml:28:10 error P207 "reader" is not defined under who\. Write readers \(line 18\), or define it\.\n {4}who: reader\n {9}\^\n/,
     )
-    expect(out).toMatch(/\n2 tenants, 1 error, 0 warnings\n$/)
+    expect(out).toMatch(/\n3 tenants, 1 error, 0 warnings\n$/)
   })
 
   it('gives the same as JSON', async () => {
@@ -51,10 +53,11 @@ describe('postern check', () => {
     const { code, out } = await run(check, [...here(), '--json'])
     expect(code).toBe(1)
     expect(JSON.parse(out)).toMatchObject({
-      findings: [{ file: 'globex.policy.yaml', line: 27, column: 10, code: 'P207', severity: 'error' }],
+      findings: [{ file: 'globex.policy.yaml', line: 28, column: 10, code: 'P207', severity: 'error' }],
       tenants: [
         { tenant: 'acme', good: true, rules: 4 },
         { tenant: 'globex', good: false },
+        { tenant: 'northwind', good: true },
       ],
     })
   })
@@ -117,7 +120,7 @@ describe('postern test', () => {
     const { code, out } = await run(test, here())
     expect(code).toBe(0)
     expect(out).toMatch(
-      /acme: \d+ expectations, 0 failed, 4 of 4 rules covered\nglobex: \d+ expectations, 0 failed, 2 of 2 rules covered\n/,
+      /acme: \d+ expectations, 0 failed, 4 of 4 rules covered, 9 of 9 mutants killed\nglobex: \d+ expectations, 0 failed, 2 of 2 rules covered, 4 of 4 mutants killed\nnorthwind: \d+ expectations, 0 failed, 9 of 9 rules covered, 18 of 18 mutants killed\n/,
     )
   })
 
@@ -126,9 +129,9 @@ describe('postern test', () => {
     const { code, out } = await run(test, here())
     expect(code).toBe(1)
     expect(out).toContain(
-      'acme.policy-test.yaml:28:14 error P703 anna page: wanted allow, got deny by default. Nearest allow: read-invoices (acme.policy.yaml:31): when.query.limit does not hold.\n  page       allow   allow',
+      'acme.policy-test.yaml:29:14 error P703 anna page: wanted allow, got deny by default. Nearest allow: read-invoices (acme.policy.yaml:32): when.query.limit does not hold.\n  page       allow   allow',
     )
-    expect(out).toMatch(/2 tenants, \d+ expectations, 3 failed, 3 errors\n$/)
+    expect(out).toMatch(/3 tenants, \d+ expectations, 3 failed, 3 errors\n$/)
   })
 
   it('an uncovered rule is P704', async () => {
@@ -147,6 +150,70 @@ describe('postern test', () => {
     expect((await run(test, [...here(), '--only', 'nobody-at-all'])).code).toBe(2)
   })
 
+  it('too many living mutants are P705, each with the case that would notice; --no-mutants and --only pass over them', async () => {
+    await edit(
+      'globex.policy-test.yaml',
+      '  desk     deny   allow  deny   allow  deny   deny\n  twice    deny   allow  deny   allow  deny   deny\n',
+      '',
+    )
+    await edit('globex.policy-test.yaml', '  - { ask: sven desk, expect: deny by support-stays-in-the-us }\n', '')
+    await edit('globex.policy-test.yaml', 'rules-covered: 100%', 'rules-covered: 50%')
+    const { code, out } = await run(test, here())
+    expect(code).toBe(1)
+    expect(out).toContain(
+      'globex.policy.yaml:20:5 error P705 no expectation notices if support-stays-in-the-us is gone (2 of 4 mutants killed, 90% wanted). Add to cases of globex.policy-test.yaml: - { ask: gus desk, expect: deny by support-stays-in-the-us }',
+    )
+    expect(out).toContain('globex: 20 expectations, 0 failed, 1 of 2 rules covered, 2 of 4 mutants killed\n')
+    expect(out.match(/P705/g)).toHaveLength(2)
+    expect(await run(test, [...here(), '--no-mutants'])).toMatchObject({ code: 0, out: expect.not.stringContaining('mutants') })
+    expect((await run(test, [...here(), '--only', 'gus'])).code).toBe(0)
+    await edit('globex.policy-test.yaml', 'mutants-killed: 90%', 'mutants-killed: 50%')
+    expect((await run(test, here())).code).toBe(0)
+  })
+
+  it('--junit writes what CI servers read, the same bytes for the same input; a file that cannot be written is 64', async () => {
+    const report = async (): Promise<string> => {
+      await run(test, [...here(), '--at', '2026-11-23T10:00:00Z', '--junit', join(dir, 'report.xml')])
+      return readFile(join(dir, 'report.xml'), 'utf8')
+    }
+    const sound = await report()
+    expect(sound).toMatch(
+      /^<\?xml version="1\.0" encoding="UTF-8"\?>\n<testsuites tests="\d+" failures="0" errors="0" skipped="0" time="0">\n/,
+    )
+    expect(await report()).toBe(sound)
+    await edit('acme.policy.yaml', 'limit: 1..500', 'limit: 1..499')
+    const failing = await report()
+    expect(failing).toContain('<testsuite name="acme.policy-test.yaml" tests="88" failures="3"')
+    expect(failing).toContain(
+      '<testcase classname="acme.policy-test.yaml" name="anna page: allow (29:14)" time="0">\n      <failure message="acme.policy-test.yaml:29:14 error P703 anna page: wanted allow, ',
+    )
+    await edit('globex.policy.yaml', 'who: readers', 'who: reader')
+    expect(await report()).toContain(
+      '<testcase classname="check" name="P207 globex.policy.yaml:28:10" time="0">\n      <failure message="globex.policy.yaml:28:10 error P207 &quot;reader&quot; is',
+    )
+    expect(await run(test, [...here(), '--junit', join(dir, 'none/report.xml')])).toMatchObject({
+      code: 64,
+      err: expect.stringContaining('ENOENT'),
+    })
+  })
+
+  it('lints too: --strict makes them errors, --at sets their clock', async () => {
+    await edit(
+      'globex.policy.yaml',
+      '    to: GET HEAD /v1/invoices/**\n    then:',
+      '    to: GET HEAD /v1/invoices/**\n    until: 2026-12-20T18:00:00+01:00\n    then:',
+    )
+    const at = (moment: string, ...more: string[]) => run(test, [...here(), '--no-mutants', '--at', moment, ...more])
+    expect(await at('2026-11-23T10:00:00Z', '--strict')).toMatchObject({ code: 0, out: expect.not.stringContaining('W80') })
+    expect(await at('2026-12-10T10:00:00Z')).toMatchObject({
+      code: 0,
+      out: expect.stringContaining('globex.policy.yaml:30:5 warning W803 look-up-invoices ends in 10 days'),
+    })
+    expect(await at('2026-12-10T10:00:00Z', '--strict')).toMatchObject({ code: 1, out: expect.stringContaining('error W803') })
+    expect(await at('2026-12-21T10:00:00Z')).toMatchObject({ code: 0, out: expect.stringContaining('warning W804') })
+    expect(await at('tomorrow')).toMatchObject({ code: 64, err: expect.stringContaining('2026-11-23T10:00:00Z') })
+  })
+
   it('files limit which tenants run', async () => {
     const { out } = await run(test, [...here(), 'globex.policy-test.yaml'])
     expect(out).toMatch(/^globex: /)
@@ -156,7 +223,7 @@ describe('postern test', () => {
   it('a never line is proved for every request, or refuted by one that is allowed', async () => {
     await edit('globex.policy-test.yaml', 'require:', 'never:\n  - order-desk PUT PATCH DELETE /**\nrequire:')
     const proved = await run(test, here())
-    expect(proved).toMatchObject({ code: 0, out: expect.stringContaining('2 of 2 rules covered, 1 of 1 never proved\n') })
+    expect(proved).toMatchObject({ code: 0, out: expect.stringMatching(/2 of 2 rules covered, .*1 of 1 never proved\n/) })
     await edit('globex.policy-test.yaml', 'order-desk PUT PATCH DELETE /**', 'auditors GET /v1/invoices/{invoice}')
     const { code, out } = await run(test, here())
     expect(code).toBe(1)
@@ -170,5 +237,42 @@ describe('postern test', () => {
   it('what does not compile is an error, not a test that passes', async () => {
     await edit('globex.policy.yaml', 'rules:', 'rule:')
     expect((await run(test, here())).code).toBe(1)
+  })
+})
+
+describe('postern mutate', () => {
+  it('kills every mutant of this repository', async () => {
+    const { code, out, err } = await run(mutate, here())
+    expect({ code, err }).toEqual({ code: 0, err: '' })
+    expect(out).toMatch(
+      /^acme: 9 of 9 mutants killed \(100%\), 90% wanted\nglobex: 4 of 4 mutants killed .*\nnorthwind: 18 of 18 mutants killed /,
+    )
+  })
+
+  it('lists what survives where it stands, with lines that would notice', async () => {
+    await edit('acme.policy-test.yaml', 'GET /v1/invoices?limit=501', 'GET /v1/invoices?limit=50')
+    await edit('acme.policy-test.yaml', '  big-page   deny    deny    deny    deny    deny    deny    deny\n', '')
+    const { code, out } = await run(mutate, [...here(), 'acme'])
+    expect(out).toBe(
+      `acme.policy.yaml:38:13 no expectation notices if read-invoices.when.query is gone
+  to requests of acme.policy-test.yaml:  list-2: GET /v1/invoices?limit=501
+  to cases of acme.policy-test.yaml:  - { ask: anna list-2, expect: deny by default }
+acme: 8 of 9 mutants killed (88.8%), 90% wanted
+`,
+    )
+    expect(code).toBe(1)
+    const { tenants } = JSON.parse((await run(mutate, [...here(), 'acme', '--json'])).out)
+    expect(tenants).toMatchObject([{ tenant: 'acme', counted: 9, killed: 8, wanted: 90 }])
+    expect(tenants[0].mutants.filter((one: { killer: unknown }) => one.killer === null)).toMatchObject([
+      { what: 'read-invoices.when.query' },
+    ])
+  })
+
+  it('needs a tenant that is there, tests that hold, and tests at all', async () => {
+    expect(await run(mutate, [...here(), 'initech'])).toMatchObject({ code: 64, err: expect.stringContaining('no policy of initech') })
+    await edit('acme.policy.yaml', 'limit: 1..500', 'limit: 1..499')
+    expect(await run(mutate, [...here(), 'acme'])).toMatchObject({ code: 1, err: expect.stringContaining('its tests fail as it is') })
+    await rm(join(dir, 'globex.policy-test.yaml'))
+    expect(await run(mutate, [...here(), 'globex'])).toMatchObject({ code: 2, err: expect.stringContaining('no tests') })
   })
 })

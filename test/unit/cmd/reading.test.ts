@@ -53,10 +53,10 @@ describe('postern explain', () => {
     expect(out).toMatch(
       /^GET \/v1\/invoices\/i-7 at 2026-11-23T09:00:00Z, subject "carl"\nacme: deny by contractors-off-network \(PST2101\)\n/,
     )
-    expect(out).toMatch(/\n {2}true {4}when\.ip-not-in +203\.0\.113\.9; wants outside .* {2}acme\.policy\.yaml:24:13\n/)
-    expect(out).toMatch(/\nallow read-invoices matches {2}acme\.policy\.yaml:31:12\n/)
+    expect(out).toMatch(/\n {2}true {4}when\.ip-not-in +203\.0\.113\.9; wants outside .* {2}acme\.policy\.yaml:25:13\n/)
+    expect(out).toMatch(/\nallow read-invoices matches {2}acme\.policy\.yaml:32:12\n/)
     expect(out).toMatch(
-      /smallest change .*\n {2}deny contractors-off-network {2}acme\.policy\.yaml:20:11: would have to stop matching: come from 10\.0\.0\.0\/8/,
+      /smallest change .*\n {2}deny contractors-off-network {2}acme\.policy\.yaml:21:11: would have to stop matching: come from 10\.0\.0\.0\/8/,
     )
     expect(out).toMatch(/\nacme\.policy\.yaml sha256 [0-9a-f]{64}\n_platform\.policy\.yaml sha256 [0-9a-f]{64}\n$/)
   })
@@ -90,7 +90,7 @@ describe('postern explain', () => {
 
   it("lists platform denies first, as the platform's", async () => {
     const { out } = await run('explain', 'acme', 'lea', 'delete')
-    expect(out).toMatch(/\nplatform deny invoices-are-never-deleted matches, and decided {2}_platform\.policy\.yaml:10:11\n/)
+    expect(out).toMatch(/\nplatform deny invoices-are-never-deleted matches, and decided {2}_platform\.policy\.yaml:11:11\n/)
     expect(out).toContain('no allow in force covers this method and path')
   })
 
@@ -102,7 +102,7 @@ describe('postern explain', () => {
     expect((await run('explain', 'acme', 'anna', 'one')).code).toBe(0)
     expect(await run('explain', 'globex', 'gus', 'one')).toMatchObject({
       code: 1,
-      err: expect.stringMatching(/^globex\.policy\.yaml:27:10 error P207/),
+      err: expect.stringMatching(/^globex\.policy\.yaml:28:10 error P207/),
     })
     await edit('acme.policy-test.yaml', 'admin:    GET', 'admin:    GOT')
     expect(await run('explain', 'acme', 'anna', 'one')).toMatchObject({
@@ -137,9 +137,9 @@ describe('postern try', () => {
   it('lists claims that are not as declared, and where they are declared', async () => {
     const path = await tokenFile({ groups: 'acme-finance', region: undefined, employee_type: 7 })
     const { out } = await run('try', '--token-file', path, 'GET', '/v1/invoices', ...early)
-    expect(out).toContain('claim groups: declared list<string>, but string  acme.policy.yaml:11:3\n')
-    expect(out).toContain('claim region: declared string, but missing  acme.policy.yaml:12:3\n')
-    expect(out).toContain('claim employee_type: declared string?, but number  acme.policy.yaml:13:3\n')
+    expect(out).toContain('claim groups: declared list<string>, but string  acme.policy.yaml:12:3\n')
+    expect(out).toContain('claim region: declared string, but missing  acme.policy.yaml:13:3\n')
+    expect(out).toContain('claim employee_type: declared string?, but number  acme.policy.yaml:14:3\n')
     const overflow = await tokenFile({ groups: undefined, _claim_names: { groups: 'src1' } })
     expect((await run('try', '--token-file', overflow, 'GET', '/v1/invoices', ...early)).out).toContain(
       'claim groups: declared list<string>, but left out',

@@ -352,7 +352,7 @@ describe('where a fault stands', () => {
     expect(found('!has(claims.dept) || claims.vip')).toMatchObject([
       { code: 'P103', message: expect.stringMatching(/begins with "!" as a tag/) },
     ])
-    expect(found("'x-a' in header")).toMatchObject([{ code: 'P103', message: expect.stringMatching(/other kind of quotes/) }])
+    expect(found("'x-a' in header")).toMatchObject([{ code: 'P103', message: expect.stringMatching(/quote the whole text/) }])
   })
   it('is inside a block of several lines', () => {
     expect(at("|\n        claims.region == 'a' &&\n\n          claims.x\n")).toEqual([`${line + 3}:18 P502`])
