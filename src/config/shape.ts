@@ -1,4 +1,4 @@
-import { nearest } from './nearest.ts'
+import { mostGuesses, nearest } from './nearest.ts'
 import type { Entry, MapNode, Node, Source } from './source.ts'
 
 /** What a reader returns for a value that it has reported as wrong; the rest of the file is still read. */
@@ -257,7 +257,7 @@ export const record = <const F extends Fields>(fields: F): Shape<RecordOf<F>> & 
 const readEntry = (entry: Entry, fields: Fields, values: Record<string, unknown>, at: Context): boolean => {
   const field = Object.hasOwn(fields, entry.key) ? fields[entry.key] : undefined
   if (!field) {
-    const guess = nearest(entry.key, Object.keys(fields))
+    const guess = at.source.findings.length < mostGuesses ? nearest(entry.key, Object.keys(fields)) : null
     fail(
       at,
       entry,

@@ -21,9 +21,9 @@ interface Ending {
 }
 
 interface Branch {
-  readonly literals: Map<string, Branch>
+  literals: Map<string, Branch> | null
   variable: Branch | null
-  readonly endings: Record<Kind, Ending[]>
+  endings: Record<Kind, Ending[]> | null
 }
 
 /**
@@ -45,7 +45,7 @@ export interface RouteIndex {
   readonly table: RouteTable
 }
 
-const branch = (): Branch => ({ literals: new Map(), variable: null, endings: { 0: [], 1: [], 2: [], 3: [] } })
+const branch = (): Branch => ({ literals: null, variable: null, endings: null })
 
 export interface Routed {
   readonly effect: 'allow' | 'deny'
@@ -64,6 +64,7 @@ export class RouteTree {
     const number = this.#callers[effect].push(who) - 1
     for (const line of to) {
       const at = this.#end(line, effect === 'deny')
+      at.endings ??= { 0: [], 1: [], 2: [], 3: [] }
       const list = at.endings[effect === 'deny' ? (line.rest ? denyRest : denyExact) : line.rest ? allowRest : allowExact]
       const bits = line.methods.reduce((all, method) => all | bitOf(method), 0)
       const last = list.at(-1)
@@ -80,6 +81,7 @@ export class RouteTree {
       if ('literal' in segment) {
         if (ignoreSlash && index === segments.length - 1 && segment.literal === '') break
         const literal = decodeSegment(segment.literal)
+        at.literals ??= new Map()
         const child = at.literals.get(literal) ?? branch()
         at.literals.set(literal, child)
         at = child
@@ -100,8 +102,8 @@ export class RouteTree {
     // Breadth first: the children of a node stand side by side.
     for (let i = 0; i < queue.length; i++) {
       const { literals, variable, endings } = queue[i] ?? branch()
-      nodes.push(children.length / 3, literals.size, variable === null ? 0 : queue.push(variable) - 1, listsOf(endings, lists))
-      for (const [literal, child] of [...literals].sort(([a], [b]) => a.length - b.length || (a < b ? -1 : 1))) {
+      nodes.push(children.length / 3, literals?.size ?? 0, variable === null ? 0 : queue.push(variable) - 1, listsOf(endings, lists))
+      for (const [literal, child] of [...(literals ?? [])].sort(([a], [b]) => a.length - b.length || (a < b ? -1 : 1))) {
         children.push(literal.length, text.length * 2, queue.push(child) - 1)
         for (let k = 0; k < literal.length; k += 2) text.push(literal.charCodeAt(k) | ((literal.charCodeAt(k + 1) || 0) << 16))
       }
@@ -130,10 +132,9 @@ const bitOf = (method: Method): number => 1 << methods.indexOf(method)
 
 /** Writes the lists of one node and gives their place; 0: it has none. */
 const listsOf = (endings: Branch['endings'], lists: number[]): number => {
-  const all = Object.values(endings)
-  if (all.every(list => list.length === 0)) return 0
+  if (endings === null) return 0
   const place = lists.length
-  for (const list of all) {
+  for (const list of Object.values(endings)) {
     if (list.length <= most) lists.push(list.length, ...list.map(packed))
     else byCallers(list, lists)
   }

@@ -37,6 +37,9 @@ export interface RunOptions {
   readonly coverage: boolean
 }
 
+/** Failures that are told one by one; more are only counted. */
+const maxFindings = 1000
+
 /** Runs the tests of one tenant. Coverage is judged over all its test files together. */
 export const runTests = (bench: Bench, tests: readonly TestFile[], options: RunOptions): TestRun =>
   finish(runningTests(bench, tests, options))
@@ -46,6 +49,7 @@ export function* runningTests(bench: Bench, tests: readonly TestFile[], { select
   const decided = new Set<string>()
   const zones = zoneClocks()
   let expectations = 0
+  let failed = 0
   for (const test of tests)
     for (const expectation of test.expectations) {
       if (!selected(expectation)) continue
@@ -53,11 +57,10 @@ export function* runningTests(bench: Bench, tests: readonly TestFile[], { select
       const facts = factsOf(bench, test, expectation, zones)
       const decision = bench.engine.decide(facts)
       for (const rule of rulesOf(decision, bench.policy)) decided.add(rule)
-      if (differs(expectation, decision))
+      if (differs(expectation, decision) && ++failed <= maxFindings)
         findings.push(finding(test.file, expectation.spot, 703, message(bench, expectation, decision, facts)))
       yield
     }
-  const failed = findings.length
   if (coverage && tests.length > 0) findings.push(...uncovered(bench, tests, decided))
   return { expectations, failed, covered: decided.size, findings }
 }
