@@ -9,7 +9,7 @@ import { type CompiledPolicy, type CompiledRule, firstAllow, firstDeny, isShadow
 import { Look } from './engine/conditions.ts'
 import { isMet } from './engine/login.ts'
 import { type Claimant, type Found, hostOwners, indexingTenants } from './engine/recognise.ts'
-import { Candidates } from './engine/route-index.ts'
+import { Candidates, type RouteTable } from './engine/route-index.ts'
 import type { Recognise } from './language/recognise-shape.ts'
 
 /** One tenant of a composition. `policy` null: no good version. `recognise` null: not even what it claims is known. */
@@ -24,16 +24,19 @@ export interface Enforced {
 /** A tenant with a good version. */
 interface Serving {
   readonly policy: CompiledPolicy
+  /** Of the policy, at hand. */
+  readonly table: RouteTable
+  /** There is a shadow rule in it or in the platform's. */
+  readonly shadowed: boolean
   readonly observeUntil: number | null
 }
 
 /** What depends on a token, a host and the policies alone, kept as long as the token's own object: an answer never depends on it. */
-interface Known {
+interface Known extends CallerBits {
   readonly host: string
   readonly found: Found<Serving>
-  readonly own: CallerBits
-  /** Of the platform's callers. */
-  readonly above: CallerBits
+  /** Of the platform's callers; null: nobody asked yet. */
+  above: CallerBits | null
 }
 
 const denial = (code: Denial['code'], reason: string, tenant: string | null, policyDigest: string | null, inDoubt = false): Denial => ({
@@ -53,7 +56,7 @@ export const policyEngine = (platform: CompiledPolicy, tenants: readonly Enforce
 
 export function* assemblingEngine(platform: CompiledPolicy, tenants: readonly Enforced[]): Steps<PolicyEngine> {
   const claimants = tenants.flatMap(({ policy, recognise, observeUntil = null, state: { tenant } }) =>
-    recognise ? [{ recognise, tenant, serving: policy && { policy, observeUntil } }] : [],
+    recognise ? [{ recognise, tenant, serving: policy && servingOf(policy, platform, observeUntil) }] : [],
   )
   yield
   const serving = yield* indexingTenants(
@@ -73,7 +76,7 @@ export function* assemblingEngine(platform: CompiledPolicy, tenants: readonly En
       const { origin, identity } = facts
       let known = memo.get(identity)
       if (known?.host !== origin.host) {
-        known = knownOf(identity, origin.host, serving(identity, origin.host), platform)
+        known = knownOf(identity, origin.host, serving(identity, origin.host))
         memo.set(identity, known)
       }
       const { found } = known
@@ -103,11 +106,18 @@ type Verdict =
       readonly inDoubt: boolean
     }
 
-const knownOf = (identity: Identity, host: string, found: Found<Serving>, platform: CompiledPolicy): Known => ({
+const knownOf = (identity: Identity, host: string, found: Found<Serving>): Known => ({
+  ...callerBits(identity, typeof found === 'object' ? found.one.policy.callers : []),
   host,
   found,
-  own: callerBits(identity, typeof found === 'object' ? found.one.policy.callers : []),
-  above: callerBits(identity, platform.callers),
+  above: null,
+})
+
+const servingOf = (policy: CompiledPolicy, platform: CompiledPolicy, observeUntil: number | null): Serving => ({
+  policy,
+  table: policy.denies.index.table,
+  shadowed: [platform.denies, policy.denies, policy.allows].some(set => set.shadowed),
+  observeUntil,
 })
 
 /** What covers the method and path of one request. */
@@ -117,14 +127,16 @@ interface Covering {
   readonly allows: RouteMatch
 }
 
-const coveringOf = (policy: CompiledPolicy, platform: CompiledPolicy, known: Known, { origin }: Facts): Covering => {
+const coveringOf = ({ policy, table }: Serving, platform: CompiledPolicy, known: Known, { origin, identity }: Facts): Covering => {
   const { method, target } = origin
-  const above = new Candidates(platform.denies.index.table, method, target.path, known.above)
-  const own = new Candidates(policy.denies.index.table, method, target.path, known.own)
+  known.above ??= callerBits(identity, platform.callers)
+  const over = platform.denies.index.table
+  const above = new Candidates(over, method, target.path, known.above)
+  const own = new Candidates(table, method, target.path, known)
   return {
-    above: { set: platform.denies, numbers: above.denies, bits: known.above },
-    denies: { set: policy.denies, numbers: own.denies, bits: known.own },
-    allows: { set: policy.allows, numbers: own.allows, bits: known.own },
+    above: { effect: 'deny', table: over, set: platform.denies, numbers: above.denies, bits: known.above },
+    denies: { effect: 'deny', table, set: policy.denies, numbers: own.denies, bits: known },
+    allows: { effect: 'allow', table, set: policy.allows, numbers: own.allows, bits: known },
   }
 }
 
@@ -143,8 +155,8 @@ const decideFor = (serving: Serving, platform: CompiledPolicy, known: Known, fac
   const { policy } = serving
   const look = new Look(facts)
   const { tenant, digest } = policy
-  const covering = coveringOf(policy, platform, known, facts)
-  const shadow = shadowOf(policy, platform, covering, look)
+  const covering = coveringOf(serving, platform, known, facts)
+  const shadow = serving.shadowed ? shadowOf(policy, platform, covering, look) : null
   const verdict = judge(covering, look, false)
   if (verdict.effect !== 'allow' && isObserved(serving, verdict, facts.now)) return letPass(serving, platform, verdict, shadow)
   if (verdict.effect === 'deny')

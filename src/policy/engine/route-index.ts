@@ -159,7 +159,7 @@ const byCallers = (list: readonly Ending[], lists: number[]): void => {
 }
 
 /** Whether one of the callers that a rule names holds. */
-export const named = ({ effect, table }: RouteIndex, number: number, bits: CallerBits): Tri => {
+export const named = (table: RouteTable, effect: RouteIndex['effect'], number: number, bits: CallerBits): Tri => {
   const at = (table[effect === 'deny' ? callersOfDenies : callersOfAllows] ?? 0) + number
   const end = table[at + 1] ?? 0
   let out: Tri = no
