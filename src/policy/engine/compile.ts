@@ -54,11 +54,16 @@ export interface CompiledPolicy {
 export const compilePolicy = (tenant: string, digest: string, document: PolicyDocument): CompiledPolicy =>
   finish(compilingPolicy(tenant, digest, document))
 
-export function* compilingPolicy(tenant: string, digest: string, document: PolicyDocument): Steps<CompiledPolicy> {
+export function* compilingPolicy(
+  tenant: string,
+  digest: string,
+  document: PolicyDocument,
+  tests: SharedTests = new Map(),
+): Steps<CompiledPolicy> {
   const who = compileWho(document.who, document.claims)
   const tree = new RouteTree()
-  const deny = yield* compiledRules('deny', document, who, tree)
-  const allow = yield* compiledRules('allow', document, who, tree)
+  const deny = yield* compiledRules('deny', document, { who, tree, tests })
+  const allow = yield* compiledRules('allow', document, { who, tree, tests })
   const table = yield* tree.table()
   const handing = allow.flatMap(({ role, shadow }) => (role === null ? [] : { role, shadow }))
   return {
@@ -73,17 +78,21 @@ export function* compilingPolicy(tenant: string, digest: string, document: Polic
   }
 }
 
+interface Compiling {
+  readonly who: ReadonlyMap<string, Callers>
+  readonly tree: RouteTree
+  readonly tests: SharedTests
+}
+
 function* compiledRules(
   effect: Rule['effect'],
   { rules, always }: PolicyDocument,
-  who: ReadonlyMap<string, Callers>,
-  tree: RouteTree,
+  { who, tree, tests }: Compiling,
 ): Steps<readonly CompiledRule[]> {
   const names = [...who.keys(), anyone]
   const first = effect === 'deny' ? 0 : names.length
   const places = new Map(names.map((name, place) => [name, first + place]))
   const compiled: CompiledRule[] = []
-  const tests: SharedTests = new Map()
   for (const rule of rules) {
     if (rule.effect !== effect) continue
     tree.add({ effect, to: rule.to, who: rule.who.map(name => places.get(name) ?? -1) })
