@@ -24,8 +24,12 @@ export interface Enforced {
 /** A tenant with a good version. */
 interface Serving {
   readonly policy: CompiledPolicy
-  /** Of the policy, at hand. */
+  /** What nearly every decision needs of the policy, at hand. */
+  readonly tenant: string
+  readonly digest: string
   readonly table: RouteTable
+  readonly denies: readonly CompiledRule[]
+  readonly allows: readonly CompiledRule[]
   /** There is a shadow rule in it or in the platform's. */
   readonly shadowed: boolean
   readonly observeUntil: number | null
@@ -115,7 +119,11 @@ const knownOf = (identity: Identity, host: string, found: Found<Serving>): Known
 
 const servingOf = (policy: CompiledPolicy, platform: CompiledPolicy, observeUntil: number | null): Serving => ({
   policy,
+  tenant: policy.tenant,
+  digest: policy.digest,
   table: policy.denies.index.table,
+  denies: policy.denies.rules,
+  allows: policy.allows.rules,
   shadowed: [platform.denies, policy.denies, policy.allows].some(set => set.shadowed),
   observeUntil,
 })
@@ -127,16 +135,16 @@ interface Covering {
   readonly allows: RouteMatch
 }
 
-const coveringOf = ({ policy, table }: Serving, platform: CompiledPolicy, known: Known, { origin, identity }: Facts): Covering => {
+const coveringOf = ({ table, denies, allows }: Serving, platform: CompiledPolicy, known: Known, { origin, identity }: Facts): Covering => {
   const { method, target } = origin
   known.above ??= callerBits(identity, platform.callers)
   const over = platform.denies.index.table
   const above = new Candidates(over, method, target.path, known.above)
   const own = new Candidates(table, method, target.path, known)
   return {
-    above: { effect: 'deny', table: over, set: platform.denies, numbers: above.denies, bits: known.above },
-    denies: { effect: 'deny', table, set: policy.denies, numbers: own.denies, bits: known },
-    allows: { effect: 'allow', table, set: policy.allows, numbers: own.allows, bits: known },
+    above: { effect: 'deny', table: over, rules: platform.denies.rules, numbers: above.denies, bits: known.above },
+    denies: { effect: 'deny', table, rules: denies, numbers: own.denies, bits: known },
+    allows: { effect: 'allow', table, rules: allows, numbers: own.allows, bits: known },
   }
 }
 
@@ -152,11 +160,10 @@ const judge = (covering: Covering, look: Look, shadow: boolean): Verdict => {
 
 /** Permits are made here and in `letPass` alone, and never from a shadow rule. */
 const decideFor = (serving: Serving, platform: CompiledPolicy, known: Known, facts: Facts): Decision => {
-  const { policy } = serving
+  const { tenant, digest } = serving
   const look = new Look(facts)
-  const { tenant, digest } = policy
   const covering = coveringOf(serving, platform, known, facts)
-  const shadow = serving.shadowed ? shadowOf(policy, platform, covering, look) : null
+  const shadow = serving.shadowed ? shadowOf(serving.policy, platform, covering, look) : null
   const verdict = judge(covering, look, false)
   if (verdict.effect !== 'allow' && isObserved(serving, verdict, facts.now)) return letPass(serving, platform, verdict, shadow)
   if (verdict.effect === 'deny')

@@ -159,10 +159,10 @@ export const evaluate = ({ conditions }: CompiledRule, look: Look): Tri =>
   )
 
 /** What `evaluate` says of a rule that is a candidate; whom it names is looked up, so most rules are not even touched. */
-const judged = ({ set, effect, table, bits }: RouteMatch, number: number, look: Look): Tri => {
+const judged = ({ rules, effect, table, bits }: RouteMatch, number: number, look: Look): Tri => {
   const who = named(table, effect, number, bits)
   if (who === no) return no
-  const others = set.rules[number]?.others ?? null
+  const others = rules[number]?.others ?? null
   return others === null ? who : both(who, others(look))
 }
 
@@ -175,7 +175,7 @@ export interface Match {
 export interface RouteMatch {
   readonly effect: Rule['effect']
   readonly table: RouteTable
-  readonly set: RuleSet
+  readonly rules: readonly CompiledRule[]
   /** In file order. */
   readonly numbers: readonly number[]
   readonly bits: CallerBits
@@ -186,7 +186,7 @@ export const firstDeny = (match: RouteMatch, look: Look, shadow: boolean): Match
   for (const number of match.numbers) {
     const held = judged(match, number, look)
     if (held === no) continue
-    const rule = match.set.rules[number]
+    const rule = match.rules[number]
     if (rule !== undefined && (shadow || !rule.shadow)) return { rule, inDoubt: held === unsure }
   }
   return null
@@ -196,7 +196,7 @@ export const firstDeny = (match: RouteMatch, look: Look, shadow: boolean): Match
 export const firstAllow = (match: RouteMatch, look: Look, shadow: boolean): CompiledRule | null => {
   for (const number of match.numbers) {
     if (judged(match, number, look) !== yes) continue
-    const rule = match.set.rules[number]
+    const rule = match.rules[number]
     if (rule !== undefined && (shadow || !rule.shadow)) return rule
   }
   return null
