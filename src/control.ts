@@ -8,6 +8,8 @@ export interface ControlActs {
   readonly status: () => unknown
   readonly reload: (body: Readonly<Record<string, unknown>>) => Promise<unknown>
   readonly drain: () => Promise<unknown>
+  /** Adds to the deny list, shows it, takes from it. */
+  readonly deny: (body: Readonly<Record<string, unknown>>) => Promise<unknown>
 }
 
 export interface ControlSocket {
