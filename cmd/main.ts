@@ -13,6 +13,7 @@ const commands: Readonly<Record<string, { readonly about: string; load(): Promis
   config: { about: 'show the effective configuration', load: () => import('./config.ts') },
   status: { about: 'ask a running process how it is', load: () => import('./status.ts') },
   reload: { about: 'make a running process read its files again', load: () => import('./reload.ts') },
+  deny: { about: 'refuse a person, token, session or tenant for a while', load: () => import('./deny.ts') },
   drain: { about: 'prepare a running process for its end', load: () => import('./drain.ts') },
   version: { about: 'print the version', load: () => import('./version.ts') },
 }

@@ -64,7 +64,9 @@ export const configShape = record({
   audit: required(auditSettings, 'The tamper-evident record.'),
   limits: optional(limitsShape, allDefaults(limitsShape), 'Bounds.'),
   workers: optional(integer(1, 1), 1, 'Processes on one port. More than one is not built yet.', { restart: true }),
-  state: optional<string | null>(path('a folder'), null, 'Control socket and caches. Default: $XDG_STATE_HOME/postern.', { restart: true }),
+  state: optional<string | null>(path('a folder'), null, 'Control socket and deny list. Default: $XDG_STATE_HOME/postern.', {
+    restart: true,
+  }),
 })
 
 export type Config = RecordOf<typeof configShape.fields>
