@@ -28,8 +28,8 @@ export interface Streams {
   open(admitted: Admitted, ordinary: boolean, end: (why: Refusal) => void): () => void
   /** Decides every open stream again, now. */
   review(): void
-  /** Ends what has no end of its own; what comes later ends as it opens. */
-  stop(): void
+  /** Ends what has no end of its own; what comes later ends as it opens. Settles when their exchanges are over. */
+  stop(): Promise<void>
 }
 
 export interface StreamParts {
@@ -50,6 +50,8 @@ interface Stream {
   untilCode: 'PST3007' | 'PST2102'
   /** Why it is to end once it counts as a stream. */
   refused: Refusal | null
+  /** It was ended, and its exchange is not over yet. */
+  ending: boolean
 }
 
 /** A reply that is over sooner is left alone; one that is not ends no later than this after it was refused (policy 6.3). */
@@ -66,6 +68,7 @@ class OpenStreams implements Streams {
   #turn = 0
   #looking = false
   #stopping = false
+  readonly #stopped = Promise.withResolvers<void>()
 
   constructor(parts: StreamParts) {
     this.#parts = parts
@@ -78,18 +81,29 @@ class OpenStreams implements Streams {
   get size(): number {
     const now = this.#parts.clock.monotonic()
     let counted = 0
-    for (const { since } of this.#open) if (since <= now) counted++
+    for (const { since, ending } of this.#open) if (since <= now && !ending) counted++
     return counted
   }
 
   open(admitted: Admitted, ordinary: boolean, end: (why: Refusal) => void): () => void {
     const since = this.#parts.clock.monotonic() + (ordinary ? ordinaryFor : 0)
-    const stream: Stream = { admitted, ordinary, end, since, ...lastMoment(admitted.permit, admitted.identity), refused: null }
+    const stream: Stream = {
+      admitted,
+      ordinary,
+      end,
+      since,
+      ...lastMoment(admitted.permit, admitted.identity),
+      refused: null,
+      ending: false,
+    }
     this.#open.add(stream)
     if (admitted.turn !== this.#turn) this.#decide(stream)
     if (this.#stopping && !ordinary) this.#end(stream, new Refusal('PST1302'))
     this.#look()
-    return () => void this.#open.delete(stream)
+    return () => {
+      this.#open.delete(stream)
+      this.#settle()
+    }
   }
 
   review(): void {
@@ -98,9 +112,15 @@ class OpenStreams implements Streams {
     this.#sweep()
   }
 
-  stop(): void {
+  stop(): Promise<void> {
     this.#stopping = true
     for (const stream of this.#open) if (!stream.ordinary) this.#end(stream, new Refusal('PST1302'))
+    this.#settle()
+    return this.#stopped.promise
+  }
+
+  #settle(): void {
+    if (this.#stopping && [...this.#open].every(({ ordinary }) => ordinary)) this.#stopped.resolve()
   }
 
   #decide(stream: Stream): void {
@@ -116,14 +136,16 @@ class OpenStreams implements Streams {
     const { clock } = this.#parts
     const [now, monotonic] = [clock.now(), clock.monotonic()]
     for (const stream of this.#open) {
-      if (stream.since > monotonic) continue
+      if (stream.ending || stream.since > monotonic) continue
       if (stream.refused !== null) this.#end(stream, stream.refused)
       else if (stream.until <= now) this.#end(stream, new Refusal(stream.untilCode))
     }
   }
 
   #end(stream: Stream, why: Refusal): void {
-    if (this.#open.delete(stream)) stream.end(why)
+    if (stream.ending) return
+    stream.ending = true
+    stream.end(why)
   }
 
   /** One timer for all, and none while nothing is open. */

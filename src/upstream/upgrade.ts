@@ -111,7 +111,7 @@ const guard = (
       // Relayed, a switch to anything else would open a connection past the gate; only what the gate asked for is agreed to.
       if (reply.headers.upgrade?.toLowerCase() !== 'websocket') {
         backend.destroy()
-        return outcome.answered(new Refusal('PST5002', 'switched to another protocol'))
+        return outcome.answered(otherProtocol())
       }
       for (const name of Object.keys(reply.headers)) if (name.startsWith('x-postern-')) delete reply.headers[name]
       if (!outcome.switched()) return void backend.destroy()
@@ -128,10 +128,18 @@ const guard = (
 /** How long a stream outlives the end of one of its sides. */
 const halfClosedMs = 5_000
 
+const otherProtocol = (): Refusal => new Refusal('PST5002', 'switched to another protocol')
+
 /** A backend that will not switch says why in a few words. */
 const mostOfAnAnswer = 64 * 1024
 
 const gather = (reply: IncomingMessage, answered: (answer: Answer | Refusal) => void): void => {
+  // A switch that names no protocol reaches us as an answer, and would tell the client to speak one.
+  if (reply.statusCode === 101) {
+    reply.destroy()
+    answered(otherProtocol())
+    return
+  }
   const chunks: Buffer[] = []
   let size = 0
   reply.on('data', (chunk: Buffer) => {
