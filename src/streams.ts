@@ -98,7 +98,9 @@ class OpenStreams implements Streams {
     }
     this.#open.add(stream)
     if (admitted.turn !== this.#turn) this.#decide(stream)
-    if (this.#stopping && !ordinary) this.#end(stream, new Refusal('PST1302'))
+    const { refused } = stream
+    const now = refused ?? (this.#stopping ? new Refusal('PST1302') : null)
+    if (now !== null && !ordinary) this.#end(stream, now)
     this.#look()
     return () => {
       this.#open.delete(stream)
@@ -215,12 +217,14 @@ class WatchedBody implements Body {
 
   open(sink: BodySink): void {
     const { body, headers } = this.#answer
-    body.open(sink)
+    const state = { over: false }
     this.#opened(!isEventStream(headers), why => {
+      state.over = true
       // First, as a body that is cancelled says that the client is gone.
       sink.fail(why)
       body.cancel()
     })
+    if (!state.over) body.open(sink)
   }
 
   resume(): void {

@@ -1,4 +1,4 @@
-import { rm, writeFile } from 'node:fs/promises'
+import { readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -12,21 +12,30 @@ let provider: DemoProvider
 let backend: Server
 let postern: TestPostern
 const switched: Duplex[] = []
+/** What a backend that waits has been asked, and lets go. */
+const late: (() => void)[] = []
 
 /** Switches, or answers with an endless reply: `/v1/events` of events, `/v1/file` of bytes, `/v1/short` one that ends after its second piece. */
 const startBackend = async (): Promise<Server> => {
-  const server = createServer((req: IncomingMessage, res: ServerResponse) => {
-    const [, , kind = ''] = (req.url ?? '').split('/')
+  const whenAsked = (req: IncomingMessage, answer: () => void): void => {
+    if (req.url?.endsWith('late')) late.push(answer)
+    else answer()
+  }
+  const server = createServer((req: IncomingMessage, res: ServerResponse) => whenAsked(req, () => reply(req, res)))
+  const reply = (req: IncomingMessage, res: ServerResponse): void => {
+    const [, , kind = ''] = (req.url ?? '').replace('-late', '').split('/')
     res.writeHead(200, { 'content-type': kind === 'events' ? 'text/event-stream' : 'application/octet-stream' })
     res.write('data: 1\n\n')
     const more = setInterval(() => (kind === 'short' ? res.end('end') : res.write('data: more\n\n')), kind === 'short' ? 1500 : 200)
     res.once('close', () => clearInterval(more))
-  })
-  server.on('upgrade', (_req, socket) => {
+  }
+  server.on('upgrade', (req, socket) => {
     switched.push(socket)
     socket.on('error', () => socket.destroy())
-    socket.write('HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\r\n')
-    socket.pipe(socket)
+    whenAsked(req, () => {
+      socket.write('HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\r\n')
+      socket.pipe(socket)
+    })
   })
   await new Promise<void>(done => server.listen(0, '127.0.0.1', done))
   return server
@@ -64,7 +73,9 @@ const headers = (token: string): Record<string, string> => ({
 
 const open = (kind: string, token: string): Promise<Open> =>
   new Promise((resolve, reject) => {
-    const ws = kind === 'ws' ? { connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-key': 'a', 'sec-websocket-version': '13' } : {}
+    const ws = kind.startsWith('ws')
+      ? { connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-key': 'a', 'sec-websocket-version': '13' }
+      : {}
     const req = request({ host: '127.0.0.1', port: postern.port, path: `/v1/${kind}`, headers: { ...headers(token), ...ws }, agent: false })
     const opened = (stream: Duplex | IncomingMessage, whole: () => boolean): void => {
       const state = { over: false }
@@ -103,6 +114,19 @@ describe.each(['ws', 'events'])('a stream (%s)', kind => {
     await expect.poll(() => recordOf(kind)).toMatchObject({ code: 'PST3020', caller: { subject: 'ann' } })
     expect([openCount(), bob.state.over]).toEqual([1, false])
     bob.close()
+  })
+
+  it('that was denied while its backend took its time does not begin', async () => {
+    const opening = open(`${kind}-late`, await provider.token('ann')).then(
+      () => 'opened',
+      () => 'reset',
+    )
+    await expect.poll(() => late.length).toBe(1)
+    await deny('--subject', 'ann')
+    late.pop()?.()
+    expect(await opening).toBe('reset')
+    await expect.poll(() => recordOf(`${kind}-late`)).toMatchObject({ code: 'PST3020' })
+    expect(openCount()).toBe(0)
   })
 
   it('ends when its tenant is denied', async () => {
@@ -155,7 +179,6 @@ describe.each(['ws', 'events'])('a stream (%s)', kind => {
 
   it('ends when its route, its issuer or what is hidden is no longer what let it through', async () => {
     const file = join(postern.dir, 'proxy.config.yaml')
-    const { readFile } = await import('node:fs/promises')
     const before = await readFile(file, 'utf8')
     for (const [change, reason] of [
       [before.replace('name: acme-v1, host: acme.test, prefix: /v1', 'name: acme-v1, host: acme.test, prefix: /v2'), 'route'],
