@@ -78,9 +78,10 @@ const remove = async (parts: DenyParts, id: string, why: string): Promise<DenyAn
   return entry === null ? { refused: `no denial has the id ${JSON.stringify(id)}` } : denied(parts, { ...entry, why, removed: true })
 }
 
-/** Puts an entry in force, and on record before anything can keep it from being written elsewhere. */
+/** Puts an entry in force and on record, before it is known how far it could be written. */
 export const denied = async (parts: Pick<DenyParts, 'clock' | 'revocation' | 'audit'>, entry: Entry): Promise<DenyAnswer> => {
   const done = parts.revocation.add(entry)
+  if (done === null) return { refused: `${mostEntries} denials are in force, and no more are kept: remove some, or deny the tenant` }
   const { id, kind, value, issuer, until, why, by, removed } = entry
   parts.audit.event({
     kind: 'control',
@@ -89,8 +90,5 @@ export const denied = async (parts: Pick<DenyParts, 'clock' | 'revocation' | 'au
     tenant: kind === 'tenant' ? value : null,
     detail: { act: removed ? 'deny-remove' : 'deny', id, what: kind, value, issuer, until: new Date(until).toISOString(), why, by },
   })
-  const result = await done
-  return result === null
-    ? { refused: `${mostEntries} denials are in force, and no more are kept: remove some, or deny the tenant` }
-    : { entry, removed, ...result }
+  return { entry, removed, ...(await done) }
 }

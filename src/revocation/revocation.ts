@@ -88,14 +88,13 @@ export class Revocation {
     this.#told = told
   }
 
-  /** In force when it returns, wherever it could not be written. Null: the list is full. */
-  async add(entry: Entry): Promise<Done | null> {
+  /** In force when it returns, wherever it can be written afterwards. Null: the list is full. */
+  add(entry: Entry): Promise<Done> | null {
     this.#list.sweep(this.#parts.clock.now())
     if (this.#list.put(entry) === 'full') return null
     if (this.#parts.share !== null) this.#unshared.add(entry.id)
     this.#told()
-    const [notKept, notShared] = await Promise.all([this.#save(), this.#push(entry)])
-    return { notKept, notShared }
+    return Promise.all([this.#save(), this.#push(entry)]).then(([notKept, notShared]) => ({ notKept, notShared }))
   }
 
   get(id: string): Entry | null {
