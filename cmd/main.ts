@@ -19,6 +19,7 @@ const commands: Readonly<Record<string, { readonly about: string; load(): Promis
   status: { about: 'ask a running process how it is', load: () => import('./status.ts') },
   reload: { about: 'make a running process read its files again', load: () => import('./reload.ts') },
   rollback: { about: 'restore the previous policy of a tenant in a running process', load: () => import('./rollback.ts') },
+  deny: { about: 'refuse a person, token, session or tenant for a while', load: () => import('./deny.ts') },
   drain: { about: 'prepare a running process for its end', load: () => import('./drain.ts') },
   version: { about: 'print the version', load: () => import('./version.ts') },
 }

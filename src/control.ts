@@ -9,6 +9,8 @@ export interface ControlActs {
   readonly reload: (body: Readonly<Record<string, unknown>>) => Promise<unknown>
   readonly rollback: (body: Readonly<Record<string, unknown>>) => Promise<unknown>
   readonly drain: () => Promise<unknown>
+  /** Adds to the deny list, shows it, takes from it. */
+  readonly deny: (body: Readonly<Record<string, unknown>>) => Promise<unknown>
 }
 
 export interface ControlSocket {

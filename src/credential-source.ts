@@ -1,5 +1,5 @@
-import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
+import { clusterOf, unreadable } from './cluster.ts'
 import { createCredentialEndpoint } from './credentials/endpoint.ts'
 import type { Observe } from './credentials/events.ts'
 import { createCredentialFiles, isInMemory } from './credentials/files.ts'
@@ -9,10 +9,7 @@ import { faultAt, type LoadedConfig } from './load.ts'
 import type { Credential, CredentialProvider, CredentialStatus, Unavailable } from './model/credential.ts'
 import type { Deps } from './model/deps.ts'
 import type { Finding } from './model/finding.ts'
-import { Secret } from './model/secret.ts'
 import { errorCode } from './named-files.ts'
-import { configFinding } from './settings.ts'
-import { openSession } from './store/session.ts'
 
 /** What the process asks about credentials, whether or not a provider is configured. */
 export interface CredentialSource {
@@ -30,7 +27,7 @@ const none: CredentialSource = {
   close: () => Promise.resolve(),
 }
 
-/** Opens the configured provider. The manager's own secret is read from its file each time a session is opened, so it can be rotated. */
+/** Opens the configured provider. */
 export const openCredentials = async (
   loaded: LoadedConfig,
   deps: Deps,
@@ -39,15 +36,7 @@ export const openCredentials = async (
   const { credentials, cassandra } = loaded.config
   if (credentials === null) return none
   const base = dirname(resolve(loaded.file))
-  const connect = async () => {
-    if (cassandra === null) throw new Error('no cassandra: section')
-    const read = async (path: string): Promise<string> => (await readFile(resolve(base, path), 'utf8')).trim()
-    const login = { username: await read(cassandra['username-file']), password: new Secret(await read(cassandra['password-file'])) }
-    const tls = cassandra.tls === null ? null : { ca: await read(cassandra.tls['ca-file']), serverName: cassandra.tls['server-name'] }
-    const { hosts, port } = cassandra['contact-points']
-    return openSession({ contactPoints: hosts, port, localDataCenter: cassandra['local-data-center'], tls }, login, deps)
-  }
-  const missing = await unreadable(loaded, base)
+  const missing = await unreadable(loaded)
   if (missing.length > 0) return missing
   const file = credentials['credentials-file']
   const settings = file === null ? credentials : { ...credentials, 'credentials-file': resolve(base, file) }
@@ -60,7 +49,7 @@ export const openCredentials = async (
     settings,
     group: cassandra?.group ?? 'default',
     keys: loaded.vaultKeys,
-    connect,
+    connect: clusterOf(loaded, deps),
     observe: told,
     deps,
   })
@@ -145,23 +134,4 @@ const handOut = async (
     status: () => provider.status(),
     close,
   }
-}
-
-/** A file that cannot be read is told at the start, with its key, and not first by the request that needs it. */
-const unreadable = async ({ file, read, config: { cassandra } }: LoadedConfig, base: string): Promise<Finding[]> => {
-  if (cassandra === null) return []
-  const files = {
-    'username-file': cassandra['username-file'],
-    'password-file': cassandra['password-file'],
-    'tls.ca-file': cassandra.tls?.['ca-file'],
-  }
-  const found: Finding[] = []
-  for (const [key, path] of Object.entries(files)) {
-    if (path === undefined) continue
-    await readFile(resolve(base, path)).catch((fault: unknown) => {
-      const message = `${path} cannot be read (${errorCode(fault)}). Paths are relative to the configuration file.`
-      found.push({ ...configFinding(file, 'C207', message), ...read.source.position(read.provenance.get(`cassandra.${key}`) ?? 0) })
-    })
-  }
-  return found
 }
