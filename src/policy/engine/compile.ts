@@ -8,7 +8,8 @@ import { anyone } from '../language/who.ts'
 import { type CallerBits, type Callers, type CallerTest, callersTest, callerTests, compileWho } from './callers.ts'
 import { type Condition, compileWhen, type Look, type SharedTests, type Test } from './conditions.ts'
 import { type CompiledLogin, compileLogin } from './login.ts'
-import { candidates, named, type RouteIndex, type RouteTable, RouteTree } from './route-index.ts'
+import { candidates, named, type RouteIndex, type RouteTable } from './route-index.ts'
+import { RouteTree } from './route-tree.ts'
 
 export interface CompiledRule {
   readonly name: string
