@@ -6,7 +6,7 @@ import { type CallerBits, holds } from './callers.ts'
 /** Which rules of a policy end at one node; the order of the lists of one node. */
 export const [denyExact, denyRest, allowExact, allowRest] = [0, 1, 2, 3] as const
 export type Kind = 0 | 1 | 2 | 3
-export const kinds = 4
+const kinds = 4
 
 /**
  * Segment by segment, methods beside the rules: the cost of a decision follows the rules on a route, not the rules in the file. One block of
@@ -14,8 +14,9 @@ export const kinds = 4
  *
  * From 0: places of the children, the text, the lists, the callers of denies and of allows. Then the nodes, four numbers each: first literal child,
  * how many, child for a variable, its lists; the first is the root, and no child. A literal child is three numbers: length, place in the text, node;
- * ordered by length, then by characters, of which two stand in a number. Lists are by kind: how many rules, then each as `number << 7 | methods`;
- * where there are many, minus the number of their callers, and for each the caller and its rules. Callers are, for each rule, where its own begin.
+ * ordered by length, then by characters from the last (names that are counted up differ there first), of which two stand in a number. Lists are
+ * by kind: how many rules, then each as `number << 7 | methods`; where there are many, minus the number of their callers, and for each the caller
+ * and its rules. Callers are, for each rule, where its own begin.
  */
 export type RouteTable = Int32Array
 
@@ -146,7 +147,7 @@ export class Candidates {
   #compare(place: number, text: string, start: number, end: number): number {
     const table = this.#table
     const own = table[textAt] ?? 0
-    for (let i = start, k = place; i < end; i++, k++) {
+    for (let i = end - 1, k = place + end - start - 1; i >= start; i--, k--) {
       const order = (((table[own + (k >> 1)] ?? 0) >> ((k & 1) << 4)) & 0xffff) - text.charCodeAt(i)
       if (order !== 0) return order
     }

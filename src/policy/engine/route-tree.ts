@@ -78,7 +78,7 @@ export class RouteTree {
     for (let i = 0; i < queue.length; i++) {
       const { literals, variable, endings } = queue[i] ?? branch()
       nodes.push(children.length / 3, literals?.size ?? 0, variable === null ? 0 : queue.push(variable) - 1, listsOf(endings, lists))
-      for (const [literal, child] of [...(literals ?? [])].sort(([a], [b]) => a.length - b.length || (a < b ? -1 : 1))) {
+      for (const [literal, child] of [...(literals ?? [])].sort(([a], [b]) => a.length - b.length || fromLast(a, b))) {
         children.push(literal.length, text.length * 2, queue.push(child) - 1)
         for (let k = 0; k < literal.length; k += 2) text.push(literal.charCodeAt(k) | ((literal.charCodeAt(k + 1) || 0) << 16))
       }
@@ -101,6 +101,15 @@ export class RouteTree {
     })
     return [...places, next, ...callers.flat()]
   }
+}
+
+/** The order of two texts of one length by their last difference. */
+const fromLast = (a: string, b: string): number => {
+  for (let i = a.length - 1; i >= 0; i--) {
+    const order = a.charCodeAt(i) - b.charCodeAt(i)
+    if (order !== 0) return order
+  }
+  return 0
 }
 
 /** Writes the lists of one node and gives their place; 0: it has none. */
