@@ -1,3 +1,4 @@
+import type { Composition } from '../src/policy/compose.ts'
 import type { Against } from '../src/policy/tools/again.ts'
 import { exit, type Io } from './io.ts'
 import { count, loadPolicies, printWithSource } from './policies.ts'
@@ -7,8 +8,8 @@ export const readRevisionOrFolder = async (command: string, name: string, io: Io
   const policies = await loadPolicies(command, { dir: name, config: undefined, names: [] }, io)
   if (typeof policies === 'number') return policies
   const errors = policies.findings.filter(finding => finding.severity === 'error')
-  const platform = policies.composition?.platform.policy
-  if (errors.length > 0 || !policies.composition || !platform) {
+  const against = policies.composition && againstOf(policies.composition)
+  if (errors.length > 0 || !against) {
     // A tenant that is refused would seem to lose everything.
     printWithSource(errors, policies.files, { ...io, out: io.err })
     io.err(
@@ -16,8 +17,13 @@ export const readRevisionOrFolder = async (command: string, name: string, io: Io
     )
     return exit.usage
   }
-  const tenants = [...policies.composition.entries.values()].flatMap(({ enforced }) =>
+  return against
+}
+
+/** Every tenant in force. Null where the platform file is refused: nothing is in force without it. */
+export const againstOf = ({ platform, entries }: Composition): Against | null => {
+  const tenants = [...entries.values()].flatMap(({ enforced }) =>
     enforced?.policy && enforced.recognise ? [{ policy: enforced.policy, recognise: enforced.recognise }] : [],
   )
-  return { platform, tenants }
+  return platform.policy && { platform: platform.policy, tenants }
 }

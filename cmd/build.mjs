@@ -2,7 +2,7 @@ import { readFile, rm } from 'node:fs/promises'
 import { build } from 'esbuild'
 
 /** The shipped form: one entry, one more for the threads that parse, and a chunk for each part that is loaded only where it is used (Cassandra driver, WebSocket proxy, commands). */
-const out = new URL('../dist/', import.meta.url).pathname
+const out = process.argv[2] ?? new URL('../dist/', import.meta.url).pathname
 await rm(out, { recursive: true, force: true })
 const { metafile } = await build({
   entryPoints: {

@@ -1,7 +1,9 @@
 import { stat } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
+import { systemClock } from '../src/deps.ts'
 import { formatFinding } from '../src/model/finding.ts'
 import { type Composition, compose } from '../src/policy/compose.ts'
+import { parseInstant } from '../src/policy/language/moment.ts'
 import { platformName } from '../src/policy/language/names.ts'
 import { diffPolicies, type TenantDiff } from '../src/policy/tools/diff.ts'
 import { diffText, type Format } from '../src/policy/tools/diff-text.ts'
@@ -20,6 +22,7 @@ text. A check is not looked into: a change that hangs on one names it. Shadow ru
   --policies DIR    the folder, also within revisions (default policies)
   --fail-on WHAT    gains: exit 1 if anybody may do more; any: exit 1 if anything differs
   --format FORMAT   text, or md for a pull request
+  --at INSTANT      the moment of the load, for what depends on it (observe-until): 2026-11-23T10:00:00Z (default: now)
   --json            one JSON object: { tenants }
 Exit: 0 compared, 1 what --fail-on names, 2 not everything could be compared, 64 usage, or nothing to read.
 `
@@ -32,6 +35,7 @@ export const run = async (args: string[], io: Io): Promise<number> => {
       policies: { type: 'string', default: 'policies' },
       'fail-on': { type: 'string' },
       format: { type: 'string', default: 'text' },
+      at: { type: 'string' },
       json: { type: 'boolean', default: false },
     },
   })
@@ -42,7 +46,10 @@ export const run = async (args: string[], io: Io): Promise<number> => {
     return usage(io, 'write one OLD..NEW; --format is text or md, --fail-on is gains or any.')
   const sides = await sidesOf(range, values.policies)
   if (typeof sides === 'string') return usage(io, sides)
-  const [before, after] = [await load(sides.old, values.policies, io), await load(sides.now, values.policies, io)]
+  const now = values.at === undefined ? systemClock.now() : parseInstant(values.at)
+  if (typeof now !== 'number') return usage(io, `--at: ${now.message}`)
+  const reading = { dir: values.policies, now }
+  const [before, after] = [await load(sides.old, reading, io), await load(sides.now, reading, io)]
   if (typeof before === 'number') return before
   if (typeof after === 'number') return after
   const diffs = diffPolicies(before, after)
@@ -82,14 +89,14 @@ const sideOf = async (name: string, dir: string): Promise<Side | string | false>
 }
 
 /** What would be in force; a number where that is nothing. */
-const load = async (side: Side, dir: string, io: Io): Promise<Composition | number> => {
+const load = async (side: Side, { dir, now }: { readonly dir: string; readonly now: number }, io: Io): Promise<Composition | number> => {
   const name = 'folder' in side ? side.folder : side.revision
   const read = 'folder' in side ? await readPolicyFolder(side.folder) : await readPolicyRevision(side.revision, dir)
   if ('error' in read) {
     io.err(`postern diff: ${plain(formatFinding(read.error))}\n`)
     return exit.usage
   }
-  const { composition, findings } = compose(read.files, null, { issuers: null, testsGateReload: false, now: 0 })
+  const { composition, findings } = compose(read.files, null, { issuers: null, testsGateReload: false, now })
   if (composition !== null) return composition
   for (const finding of findings.filter(one => one.severity === 'error').slice(0, 20))
     io.err(`${plain(`${name}: ${formatFinding(finding)}`)}\n`)

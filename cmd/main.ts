@@ -21,6 +21,7 @@ const commands: Readonly<Record<string, { readonly about: string; load(): Promis
   rollback: { about: 'restore the previous policy of a tenant in a running process', load: () => import('./rollback.ts') },
   credentials: { about: 'what backends are given for Cassandra: status, history, rotate, cut', load: () => import('./credentials.ts') },
   cassandra: { about: 'make what Postern needs in a cluster, examine a cluster', load: () => import('./cassandra.ts') },
+  deny: { about: 'refuse a person, token, session or tenant for a while', load: () => import('./deny.ts') },
   drain: { about: 'prepare a running process for its end', load: () => import('./drain.ts') },
   version: { about: 'print the version', load: () => import('./version.ts') },
 }

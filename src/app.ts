@@ -14,6 +14,7 @@ import { readSigningKey } from './record/keys.ts'
 import type { ProcessLog } from './record/log.ts'
 import { createMetrics, type MetricSources } from './record/metrics.ts'
 import { loadPolicies } from './reload.ts'
+import { openRevocation, stateOf } from './revocations.ts'
 import { Runtime } from './runtime.ts'
 import { configFinding } from './settings.ts'
 import { createSnapshot } from './snapshot.ts'
@@ -38,6 +39,9 @@ export const startApp = async (options: AppOptions, log: ProcessLog): Promise<Ru
   const unfit = inconsistencies(loaded.read, policies.composition)
   if (options.strict && (unfit.length > 0 || policies.findings.some(finding => finding.severity === 'error')))
     return [...policies.findings, ...unfit]
+  const state = stateOf(loaded, options.defaultState)
+  const revocation = await openRevocation(loaded, state, deps)
+  if (!('refusal' in revocation)) return revocation
   const live: { runtime: Runtime | null } = { runtime: null }
   const metrics = createMetrics({ version, clock: deps.clock, sources: lateSources(() => live.runtime?.sources() ?? null), runtime: true })
   const audit = await startAudit(loaded, deps, options)
@@ -48,8 +52,7 @@ export const startApp = async (options: AppOptions, log: ProcessLog): Promise<Ru
     return credentials
   }
   const first = createSnapshot(loaded, policies.composition.engine, null)
-  const state = loaded.config.state === null ? options.defaultState : resolve(dirname(resolve(loaded.file)), loaded.config.state)
-  const runtime = new Runtime({ deps, metrics, audit, credentials, first, composition: policies.composition, state })
+  const runtime = new Runtime({ deps, metrics, audit, credentials, revocation, first, composition: policies.composition, state })
   live.runtime = runtime
   for (const { tenant, state } of first.policy.tenants)
     if (state === 'unavailable') log.error({ tenant }, 'this tenant is NOT served (503) until its policy and tests are in order')
@@ -73,6 +76,8 @@ const lateSources = (get: () => MetricSources | null): MetricSources => ({
   proofs: () => get()?.proofs() ?? 0,
   inFlight: () => get()?.inFlight() ?? 0,
   rateBuckets: () => get()?.rateBuckets() ?? 0,
+  revocation: () => get()?.revocation() ?? null,
+  streams: () => get()?.streams() ?? 0,
   hideBytes: () => get()?.hideBytes() ?? 0,
   directTraffic: () => get()?.directTraffic() ?? false,
 })

@@ -10,6 +10,8 @@ export interface ControlActs {
   readonly rollback: (body: Readonly<Record<string, unknown>>) => Promise<unknown>
   readonly drain: () => Promise<unknown>
   readonly credentials: (body: Readonly<Record<string, unknown>>) => Promise<unknown>
+  /** Adds to the deny list, shows it, takes from it. */
+  readonly deny: (body: Readonly<Record<string, unknown>>) => Promise<unknown>
 }
 
 export interface ControlSocket {

@@ -1,6 +1,5 @@
-import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
-import { openCluster, readClusterLogin } from './cluster.ts'
+import { clusterOf, unreadable } from './cluster.ts'
 import type { Acts } from './credentials/acts.ts'
 import { createCredentialEndpoint } from './credentials/endpoint.ts'
 import type { Observe } from './credentials/events.ts'
@@ -12,7 +11,7 @@ import type { Credential, CredentialStatus, Unavailable } from './model/credenti
 import type { Deps } from './model/deps.ts'
 import type { Finding } from './model/finding.ts'
 import { errorCode } from './named-files.ts'
-import { type Config, configFinding } from './settings.ts'
+import type { Config } from './settings.ts'
 
 /** What the process asks about credentials, whether or not a provider is configured. */
 export interface CredentialSource {
@@ -33,7 +32,7 @@ const none: CredentialSource = {
   close: () => Promise.resolve(),
 }
 
-/** Opens the configured provider. The manager's own secret is read from its file each time a session is opened, so it can be rotated. */
+/** Opens the configured provider. */
 export const openCredentials = async (
   loaded: LoadedConfig,
   deps: Deps,
@@ -42,12 +41,7 @@ export const openCredentials = async (
   const { credentials, cassandra } = loaded.config
   if (credentials === null) return none
   const base = dirname(resolve(loaded.file))
-  const connect = async () => {
-    if (cassandra === null) throw new Error('no cassandra: section')
-    const login = await readClusterLogin(base, cassandra['username-file'], cassandra['password-file'])
-    return openCluster(cassandra, base, login, deps)
-  }
-  const missing = await unreadable(loaded, base)
+  const missing = await unreadable(loaded)
   if (missing.length > 0) return missing
   const file = credentials['credentials-file']
   const settings = file === null ? credentials : { ...credentials, 'credentials-file': resolve(base, file) }
@@ -60,7 +54,7 @@ export const openCredentials = async (
     settings,
     group: cassandra?.group ?? 'default',
     keys: loaded.vaultKeys,
-    connect,
+    connect: clusterOf(loaded, deps),
     observe: told,
     deps,
   })
@@ -151,23 +145,4 @@ const handOut = async (
 export const rolesOf = ({ credentials }: Pick<Config, 'credentials'>, named: readonly string[]): readonly string[] => {
   const fetched = credentials?.endpoint?.bearers.flatMap(bearer => bearer.roles) ?? []
   return [...new Set([...named, ...fetched, ...(credentials?.files?.roles ?? [])])].sort()
-}
-
-/** A file that cannot be read is told at the start, with its key, and not first by the request that needs it. */
-const unreadable = async ({ file, read, config: { cassandra } }: LoadedConfig, base: string): Promise<Finding[]> => {
-  if (cassandra === null) return []
-  const files = {
-    'username-file': cassandra['username-file'],
-    'password-file': cassandra['password-file'],
-    'tls.ca-file': cassandra.tls?.['ca-file'],
-  }
-  const found: Finding[] = []
-  for (const [key, path] of Object.entries(files)) {
-    if (path === undefined) continue
-    await readFile(resolve(base, path)).catch((fault: unknown) => {
-      const message = `${path} cannot be read (${errorCode(fault)}). Paths are relative to the configuration file.`
-      found.push({ ...configFinding(file, 'C207', message), ...read.source.position(read.provenance.get(`cassandra.${key}`) ?? 0) })
-    })
-  }
-  return found
 }

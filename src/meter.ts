@@ -1,6 +1,8 @@
-import type { ExchangeEntry } from './model/audit.ts'
-import { type ProblemCode, problems } from './model/problem.ts'
+import type { Audit, ExchangeEntry } from './model/audit.ts'
+import type { Clock } from './model/deps.ts'
+import { type ProblemCode, problems, type Refusal } from './model/problem.ts'
 import type { Metrics } from './record/metrics.ts'
+import { malformedEntry } from './trail.ts'
 
 /** What one finished exchange adds to the metrics. Routes, tenants, rules and upstreams are names of the configuration; nothing here is the client's. */
 export const meterExchange = (metrics: Metrics, entry: ExchangeEntry): void => {
@@ -15,6 +17,19 @@ export const meterExchange = (metrics: Metrics, entry: ExchangeEntry): void => {
   if (entry.code === 'PST1301') metrics.shed(entry.reason.slice(entry.reason.indexOf(': ') + 2))
   if (entry.upstream !== null && (entry.upstreamStatus !== null || entry.code.startsWith('PST5')))
     metrics.upstream(entry.upstream, entry.upstreamStatus === null ? (entry.reason.split(':', 1)[0] ?? '') : classOf(entry.upstreamStatus))
+}
+
+interface Recorders {
+  readonly audit: Pick<Audit, 'exchange'>
+  readonly metrics: Metrics
+  readonly clock: Clock
+}
+
+/** A request that the parser refused goes on record like any other. */
+export const recordMalformed = ({ audit, metrics, clock }: Recorders, refusal: Refusal, id: string, peer: string | undefined): void => {
+  const entry = malformedEntry(clock.now(), refusal, id, peer ?? null)
+  audit.exchange(entry)
+  meterExchange(metrics, entry)
 }
 
 const classOf = (status: number): string => `${Math.trunc(status / 100)}xx`

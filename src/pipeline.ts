@@ -16,7 +16,9 @@ import type { Answer, Origin, Outgoing, Settled } from './model/exchange.ts'
 import type { Identity } from './model/identity.ts'
 import type { Permit } from './model/permit.ts'
 import { Refusal } from './model/problem.ts'
+import type { Revocation } from './revocation/revocation.ts'
 import type { Snapshot } from './snapshot.ts'
+import { type Admitted, type Streams, tenantOf, watchedAnswer } from './streams.ts'
 import { Trail } from './trail.ts'
 import { upstreamFields } from './upstream/fields.ts'
 import type { Hop, Upload, UpstreamPlan } from './upstream/hop.ts'
@@ -44,6 +46,8 @@ export interface Stages {
   assert(permit: Permit, identity: Identity, audience: string): string | null
   hop(plan: UpstreamPlan): Hop
   readonly tunnels: Tunnels
+  readonly revocation: Pick<Revocation, 'refusal' | 'tenantRefusal'>
+  readonly streams: Streams
   readonly leakGuard: (credential: Credential) => LeakGuard
   readonly rates: RateLimiter
   readonly hideMemory: HideMemory
@@ -81,6 +85,7 @@ export const exchange = async (stages: Stages, incoming: Incoming): Promise<void
     settled = await answer(incoming, trail.refuse(refusal, refuse(refusal, incoming.id, null)), trail).catch(() => unanswered)
   } finally {
     leave()
+    trail.closed()
     lease.end()
     const entry = trail.entry(settled)
     stages.audit.exchange(entry)
@@ -103,7 +108,7 @@ const decideAndSend = async (
   trail: Trail,
   leave: () => void,
 ): Promise<Outgoing | Refusal | null> => {
-  const { epoch } = stages.tunnels
+  const { turn } = stages.streams
   const shed = stages.inFlight.enter(snapshot.limits['max-in-flight'])
   if (shed) return shed
 
@@ -119,9 +124,16 @@ const decideAndSend = async (
     return identity
   }
   trail.identity = identity
+  const revoked = stages.revocation.refusal(identity)
+  if (revoked !== null) {
+    trail.tenantOfHost = snapshot.policy.tenantOfHost(origin.host)
+    return stages.challenged(origin.authorization, revoked)
+  }
 
   const decision = snapshot.policy.decide({ origin, identity, now: trail.time, zones: stages.zones })
   trail.decision = decision
+  const closed = stages.revocation.tenantRefusal(tenantOf(decision))
+  if (closed !== null) return closed
   if (decision.effect === 'deny' && (origin.route !== null || comesBeforeRoute(decision)))
     return stages.challenged(origin.authorization, refusalOf(decision))
   const plan = origin.route === null ? undefined : snapshot.upstreams.get(origin.route.upstream)
@@ -149,12 +161,15 @@ const decideAndSend = async (
   if (fields instanceof Refusal) return fields
 
   const room = maskRoom(stages, plan)
+  const admitted = { origin, identity, permit, snapshot, turn }
   const finish = (answer: Answer): Obliged => {
     trail.answered(answer.status)
     const clean = withoutLeak(stages, answer, trail)
-    return clean instanceof Refusal ? clean : oblige(permit, clean, origin, [...rates, ...nonceOf(stages, origin)], room)
+    if (clean instanceof Refusal) return clean
+    const watched = watchedAnswer(clean, (ordinary, end) => opened(stages, trail, admitted, ordinary, end))
+    return oblige(permit, watched, origin, [...rates, ...nonceOf(stages, origin)], room)
   }
-  if (incoming.tunnel !== null) return runTunnel(stages, permit, plan, incoming, fields, trail, { epoch, leave, finish })
+  if (incoming.tunnel !== null) return runTunnel(stages, admitted, plan, incoming, fields, trail, { leave, finish })
   incoming.proceed()
   const result = await stages.hop(plan).send(permit, origin, fields, upload, incoming.gone)
   return result instanceof Refusal ? result : finish(result)
@@ -165,7 +180,7 @@ const withoutLeak = ({ leakGuard, log }: Stages, answer: Answer, trail: Trail): 
   const { credential, upstream } = trail
   if (credential === null) return answer
   return leakGuard(credential).inspect(answer, () => {
-    trail.cutFor('PST5007')
+    trail.cutFor(new Refusal('PST5007'))
     log.error(
       { upstream, role: credential.role, generation: credential.generation },
       'A BACKEND ANSWERED WITH THE PASSWORD IT WAS GIVEN: blocked',
@@ -231,25 +246,36 @@ const isUnavailable = (value: Credential | readonly string[] | Unavailable): val
 const withoutCredential = (role: string, { unavailable, detail }: Unavailable): Refusal =>
   new Refusal(unavailable === 'credential-no-lease' ? 'PST4002' : 'PST4001', detail === '' ? role : detail, 5)
 
+/** From here on it may be ended from outside, for as long as the exchange lasts. */
+const opened = (stages: Stages, trail: Trail, admitted: Admitted, ordinary: boolean, end: (why: Refusal) => void): void => {
+  trail.closed = stages.streams.open(admitted, ordinary, why => {
+    trail.cutFor(why)
+    end(why)
+  })
+}
+
 const runTunnel = async (
   stages: Stages,
-  permit: Permit,
+  admitted: Admitted,
   plan: UpstreamPlan,
   incoming: Incoming,
   fields: readonly string[],
   trail: Trail,
-  { epoch, leave, finish }: { readonly epoch: number; leave(): void; finish(answer: Answer): Obliged },
+  { leave, finish }: { leave(): void; finish(answer: Answer): Obliged },
 ): Promise<Outgoing | Refusal | null> => {
-  const { origin, identity } = trail
-  if (incoming.tunnel === null || origin === null || identity === null) return new Refusal('PST1011')
+  if (incoming.tunnel === null) return new Refusal('PST1011')
+  const { origin, permit } = admitted
   const { socket, head } = incoming.tunnel
   const refused = (refusal: Refusal): void => {
     void answer(incoming, trail.refuse(refusal, refuse(refusal, incoming.id, origin.gatewayRequestId)), trail)
   }
-  const request = { raw: incoming.raw, socket, head, fields, expiresAt: identity.expiresAt, epoch, established: leave, refused }
-  const result = await stages.tunnels.open(permit, origin, plan, request)
+  const established = (): void => {
+    leave()
+    opened(stages, trail, admitted, false, () => socket.destroy())
+  }
+  const result = await stages.tunnels.open(permit, origin, plan, { raw: incoming.raw, socket, head, fields, established, refused })
   if (result instanceof Refusal) return result
   if ('body' in result) return finish(result)
-  trail.streamEnded(result)
+  trail.streamEnded(result.status)
   return null
 }

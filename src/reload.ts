@@ -20,6 +20,13 @@ export interface ReloadRequest {
   readonly why: string
 }
 
+/** What the control socket was asked. */
+export const askedFor = (body: Readonly<Record<string, unknown>>): ReloadRequest => ({
+  by: 'control',
+  withoutTests: body['withoutTests'] === true,
+  why: String(body['why'] ?? '').slice(0, 1000),
+})
+
 export interface ReloadResult {
   readonly changed: boolean
   /** Something on disk is not in force. */

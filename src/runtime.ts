@@ -1,24 +1,25 @@
-import { dirname, resolve } from 'node:path'
 import { type Endpoint, formatEndpoint } from './config/values.ts'
-import { type ControlSocket, listenControl } from './control.ts'
+import { type ControlActs, type ControlSocket, listenControl } from './control.ts'
 import { createCredentialAct } from './credential-acts.ts'
 import type { CredentialSource } from './credential-source.ts'
 import { createLeakGuards } from './credentials/leak.ts'
 import { type Current, createCurrent } from './current.ts'
+import { denyAct, denyParts } from './deny.ts'
+import { type Drained, Draining } from './drain.ts'
 import { cannotListen } from './edge/bind.ts'
 import { HideMemory } from './edge/hide/memory.ts'
 import { type Listener, listen } from './edge/listen.ts'
 import { listenOps, type OpsListener } from './edge/ops.ts'
+import { listenOptions } from './front.ts'
 import { createHops, type Hops } from './hops.ts'
 import { type Assertions, createAssertions } from './identity/assertion.ts'
 import { createIdentifier, type Identifier } from './identity/identify.ts'
 import { InFlight } from './limits/in-flight.ts'
 import { createRateLimiter, type RateLimiter } from './limits/rate.ts'
 import { assertionKeys, faultAt } from './load.ts'
-import { meterExchange } from './meter.ts'
+import { meterExchange, recordMalformed } from './meter.ts'
 import type { Deps } from './model/deps.ts'
 import type { Finding } from './model/finding.ts'
-import type { Refusal } from './model/problem.ts'
 import { announce, Notices } from './notices.ts'
 import { exchange, type Stages } from './pipeline.ts'
 import type { Composition } from './policy/compose.ts'
@@ -27,37 +28,36 @@ import type { NoRollback } from './policy/rollback.ts'
 import { eventCodes } from './record/codes.ts'
 import type { RunningAudit } from './record/host.ts'
 import type { MetricSources, Metrics } from './record/metrics.ts'
-import { Reloader, type ReloadRequest, type ReloadResult, type RollbackResult } from './reload.ts'
+import { askedFor, Reloader, type ReloadRequest, type ReloadResult, type RollbackResult } from './reload.ts'
+import type { Revocation } from './revocation/revocation.ts'
+import { type LogoutListener, listenLogout } from './revocations.ts'
 import type { Snapshot } from './snapshot.ts'
-import { malformedEntry } from './trail.ts'
+import { createStreams, type Streams } from './streams.ts'
 import { createTunnels, type Tunnels } from './upstream/upgrade.ts'
 import { metricSources, readiness, statusOf, type Views } from './views.ts'
-import { type Watching, watchPaths } from './watch.ts'
+import { type Watching, watchFiles } from './watch.ts'
 
 export interface RuntimeParts {
   readonly deps: Deps
   readonly metrics: Metrics
   readonly audit: RunningAudit
   readonly credentials: CredentialSource
+  readonly revocation: Revocation
   readonly first: Snapshot
   readonly composition: Composition
   /** Where the control socket and caches go. */
   readonly state: string
 }
 
-/** Longer than any load balancer keeps an idle connection by default, so that the gateway closes first and never meets a closing socket. */
-const keepAliveMs = 75_000
-const stallMs = 30_000
 /** What is cut at the deadline of a stop has this long to be recorded. */
 const settleMs = 2_000
-/** A drain is over when nothing has come for so long. */
-const quietMs = 3_000
 
 /** A running Postern: everything that outlives a reload, opened in order and closed in the opposite one. */
 export class Runtime {
   readonly #parts: RuntimeParts
   readonly #current: Current
   readonly #inFlight = new InFlight()
+  readonly #zones = zoneClocks()
   readonly #rates: RateLimiter
   readonly #hideMemory = new HideMemory()
   readonly #notices: Notices
@@ -65,14 +65,15 @@ export class Runtime {
   readonly #assertions: Assertions
   readonly #hops: Hops
   readonly #tunnels: Tunnels
+  readonly #streams: Streams
   readonly #reloader: Reloader
+  readonly #draining: Draining
   #listener: Listener | null = null
   #opsListener: OpsListener | null = null
   #control: ControlSocket | null = null
+  #logout: LogoutListener | null = null
   #watching: Watching | null = null
-  #draining = false
   #stopping: Promise<void> | null = null
-  #lastArrival = 0
   readonly #views: Views
 
   constructor(parts: RuntimeParts) {
@@ -85,6 +86,9 @@ export class Runtime {
     this.#assertions = createAssertions(deps.clock)
     this.#hops = createHops(deps.clock)
     this.#tunnels = createTunnels(deps, this.#hops.isSafeHop)
+    this.#draining = new Draining(deps.clock, () => this.#inFlight.count)
+    this.#streams = createStreams({ clock: deps.clock, current: this.#current, zones: this.#zones, revocation: parts.revocation })
+    parts.revocation.onChange(() => this.#streams.review())
     const observe = {
       changed: (next: Snapshot) => this.#apply(next),
       retired: () => this.#hops.retain(this.#current.peek()),
@@ -107,9 +111,10 @@ export class Runtime {
       inFlight: () => this.#inFlight.count,
       rateBuckets: () => this.#rates.size,
       hideBytes: () => this.#hideMemory.used,
-      streams: () => this.#tunnels.size,
+      streams: () => this.#streams.size,
       listening: () => (this.#listener === null ? null : { proxy: this.proxy, ops: this.ops }),
-      draining: () => this.#draining,
+      draining: () => this.#draining.on,
+      revocation: () => parts.revocation.status(),
     }
   }
 
@@ -123,43 +128,59 @@ export class Runtime {
 
   /** Opens the sockets, the proxy's last. With findings nothing may be served and `stop` is due. */
   async open(): Promise<readonly Finding[]> {
-    const { deps, metrics, state, first } = this.#parts
+    const { deps, metrics, audit, revocation, state, first } = this.#parts
     const { listen: at } = first.loaded.config
+    const { logout } = first.loaded.config.revocation
+    const opsViews = { ready: () => this.ready(), metrics: metrics.render, jwks: this.#assertions.jwks }
     this.#apply(first)
-    try {
-      this.#control = await listenControl(state, {
-        status: () => this.status(),
-        reload: body => this.#controlReload(body),
-        rollback: body => this.rollback(String(body['tenant'] ?? ''), String(body['why'] ?? '').slice(0, 1000)),
-        drain: () => this.drain(),
-        credentials: createCredentialAct(this.#parts),
-      })
-    } catch (fault) {
-      return [faultAt(first.loaded, 'state', 'C301', fault instanceof Error ? fault.message : String(fault))]
-    }
-    try {
-      this.#opsListener = await listenOps(at.ops, { ready: () => this.ready(), metrics: metrics.render, jwks: this.#assertions.jwks })
-    } catch (fault) {
-      return [faultAt(first.loaded, 'listen.ops', 'C301', cannotListen(at.ops, fault))]
-    }
-    try {
-      this.#listener = await this.#listen(first)
-    } catch (fault) {
-      return [faultAt(first.loaded, 'listen.proxy', 'C301', cannotListen(at.proxy, fault))]
-    }
+    const steps: readonly (readonly [key: string, at: Endpoint | null, open: () => Promise<unknown>])[] = [
+      ['state', null, async () => (this.#control = await listenControl(state, this.#acts()))],
+      ['state', null, () => revocation.start()],
+      [
+        'revocation.logout',
+        logout?.listen ?? null,
+        async () => (this.#logout = await listenLogout(first.loaded, { deps, identifier: this.#identifier, revocation, audit })),
+      ],
+      ['listen.ops', at.ops, async () => (this.#opsListener = await listenOps(at.ops, opsViews))],
+      ['listen.proxy', at.proxy, async () => (this.#listener = await this.#listen(first))],
+    ]
+    for (const [key, at, open] of steps)
+      try {
+        await open()
+      } catch (fault) {
+        return [
+          faultAt(
+            first.loaded,
+            key,
+            'C301',
+            at !== null ? cannotListen(at, fault) : fault instanceof Error ? fault.message : String(fault),
+          ),
+        ]
+      }
     this.#watching = this.#watch(first)
     announce(deps.log, first, formatEndpoint(this.proxy), formatEndpoint(this.ops))
     return []
   }
 
-  #listen({ limits, loaded }: Snapshot): Promise<Listener> {
-    const { deps, audit, metrics, credentials } = this.#parts
+  #acts(): ControlActs {
+    return {
+      status: () => this.status(),
+      reload: body => this.reload(askedFor(body)),
+      rollback: body => this.rollback(String(body['tenant'] ?? ''), String(body['why'] ?? '').slice(0, 1000)),
+      drain: () => this.drain(),
+      credentials: createCredentialAct(this.#parts),
+      deny: body => denyAct(denyParts(this.#parts, this.#current.peek()), body),
+    }
+  }
+
+  #listen(first: Snapshot): Promise<Listener> {
+    const { deps, audit, metrics, credentials, revocation } = this.#parts
     const stages: Stages = {
       clock: deps.clock,
       log: deps.log,
       current: this.#current,
       inFlight: this.#inFlight,
-      zones: zoneClocks(),
+      zones: this.#zones,
       identify: this.#identifier.identify,
       nonce: this.#identifier.nonce,
       challenged: this.#identifier.challenged,
@@ -173,34 +194,23 @@ export class Runtime {
       assert: this.#assertions.assert,
       hop: this.#hops.hop,
       tunnels: this.#tunnels,
+      revocation,
+      streams: this.#streams,
       leakGuard: createLeakGuards(),
       rates: this.#rates,
       hideMemory: this.#hideMemory,
     }
-    const options = {
-      endpoint: loaded.config.listen.proxy,
-      maxConnections: limits['max-connections'],
-      maxHeaderBytes: limits['max-header-bytes'],
-      stallMs,
-      keepAliveMs,
-    }
     return listen(
-      options,
+      listenOptions(first),
       {
         exchange: incoming => {
-          if (this.#draining) this.#lastArrival = deps.clock.monotonic()
+          this.#draining.arrived()
           void exchange(stages, incoming)
         },
-        malformed: (refusal, id, peer) => this.#malformed(refusal, id, peer),
+        malformed: (refusal, id, peer) => recordMalformed({ audit, metrics, clock: deps.clock }, refusal, id, peer),
       },
       deps,
     )
-  }
-
-  #malformed(refusal: Refusal, id: string, peer: string | undefined): void {
-    const entry = malformedEntry(this.#parts.deps.clock.now(), refusal, id, peer ?? null)
-    this.#parts.audit.exchange(entry)
-    meterExchange(this.#parts.metrics, entry)
   }
 
   /** Makes what outlives snapshots follow the one now in force. */
@@ -209,19 +219,16 @@ export class Runtime {
     this.#assertions.configure(assertionKeys(next.loaded))
     this.#hops.follow(next.loaded)
     this.#parts.credentials.follow(next.loaded, next.policy.roles)
-    // Until streams are decided again one by one, a change ends them all: the client reconnects and is judged by what now holds.
-    this.#tunnels.closeAll('PST2105')
+    this.#streams.review()
   }
 
   #watch({ loaded }: Snapshot): Watching {
-    const { config, file } = loaded
-    const base = dirname(resolve(file))
-    const changed = (): void => {
+    const { deps } = this.#parts
+    return watchFiles(loaded, deps, () => {
       this.#reloader
         .reload({ by: 'change', withoutTests: false, why: '' })
-        .catch((fault: unknown) => this.#parts.deps.log.error({ fault: String(fault) }, 'reload failed'))
-    }
-    return watchPaths([resolve(file), ...loaded.secretFiles], [resolve(base, config.policies.dir)], this.#parts.deps, changed)
+        .catch((fault: unknown) => deps.log.error({ fault: String(fault) }, 'reload failed'))
+    })
   }
 
   async reload(request: ReloadRequest): Promise<ReloadResult> {
@@ -236,33 +243,20 @@ export class Runtime {
     return this.#reloader.rollback(tenant, why)
   }
 
-  #controlReload(body: Readonly<Record<string, unknown>>): Promise<ReloadResult> {
-    return this.reload({ by: 'control', withoutTests: body['withoutTests'] === true, why: String(body['why'] ?? '').slice(0, 1000) })
-  }
-
   readonly ready = (): ReturnType<typeof readiness> => readiness(this.#views)
 
   readonly status = (): object => statusOf(this.#views)
 
   readonly sources = (): MetricSources => metricSources(this.#views)
 
-  async drain(): Promise<{ readonly quiet: boolean; readonly inFlight: number }> {
-    const { clock } = this.#parts.deps
-    if (!this.#draining) {
+  async drain(): Promise<Drained> {
+    if (!this.#draining.on) {
       this.#record('control', { act: 'drain' })
       this.#parts.deps.log.info({ in_flight: this.#inFlight.count }, 'draining: unready, still serving')
     }
-    this.#draining = true
+    this.#draining.on = true
     this.#listener?.lame()
-    const from = clock.monotonic()
-    this.#lastArrival = from
-    const deadline = from + this.#current.peek().limits['drain-deadline']
-    for (;;) {
-      const now = clock.monotonic()
-      const quiet = this.#inFlight.count === 0 && now - this.#lastArrival >= quietMs
-      if (quiet || now >= deadline || this.#stopping !== null) return { quiet, inFlight: this.#inFlight.count }
-      await new Promise<void>(done => clock.after(Math.min(250, deadline - now), done))
-    }
+    return this.#draining.quiet(this.#current.peek().limits['drain-deadline'], () => this.#stopping !== null)
   }
 
   /** Finishes what is under way, then closes everything; the audit last, so that it holds the end too. Idempotent. */
@@ -272,18 +266,20 @@ export class Runtime {
   }
 
   async #stop(reason: string): Promise<void> {
-    const { deps, audit, credentials } = this.#parts
-    this.#draining = true
+    const { deps, audit, credentials, revocation } = this.#parts
+    this.#draining.on = true
     deps.log.info({ reason, in_flight: this.#inFlight.count }, 'stopping')
     this.#watching?.close()
     this.#listener?.lame()
-    this.#tunnels.closeAll('PST1302')
+    const ended = this.#streams.stop()
     await this.#listener?.close(this.#current.peek().limits['drain-deadline'])
-    await Promise.race([this.#inFlight.drained(), new Promise<void>(done => deps.clock.after(settleMs, done))])
+    await Promise.race([Promise.all([this.#inFlight.drained(), ended]), new Promise<void>(done => deps.clock.after(settleMs, done))])
     await this.#hops.close()
     this.#identifier.close()
     await credentials.close()
     await this.#control?.close()
+    await this.#logout?.close()
+    await revocation.close()
     await audit.close(reason)
     await this.#opsListener?.close()
     deps.log.info({ reason }, 'stopped')

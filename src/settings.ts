@@ -21,9 +21,10 @@ import { credentialsShape } from './credentials/settings.ts'
 import { gatewayShape, limitsShape, listenShape, routeShape } from './edge/settings.ts'
 import { type AssertionSettings, assertionShape } from './identity/assertion-settings.ts'
 import { dpopShape } from './identity/dpop-settings.ts'
-import { type IssuerEntry, issuerFields, issuersShape } from './identity/issuer-entry.ts'
+import { type IssuerEntry, issuerFields, issuerNames, issuersShape } from './identity/issuer-entry.ts'
 import type { Finding } from './model/finding.ts'
 import { auditSettings } from './record/settings.ts'
+import { revocationShape } from './revocation/settings.ts'
 import { type CassandraSettings, cassandraShape } from './store/settings.ts'
 import { type UpstreamSettings, upstreamShape } from './upstream/settings.ts'
 
@@ -59,10 +60,13 @@ export const configShape = record({
     null,
     'How Postern vouches for the caller towards backends. Keys: GET /.well-known/jwks.json on listen.ops.',
   ),
+  revocation: optional(revocationShape, allDefaults(revocationShape), 'Who is denied although the token is good: postern deny, logout.'),
   audit: required(auditSettings, 'The tamper-evident record.'),
   limits: optional(limitsShape, allDefaults(limitsShape), 'Bounds.'),
   workers: optional(integer(1, 1), 1, 'Processes on one port. More than one is not built yet.', { restart: true }),
-  state: optional<string | null>(path('a folder'), null, 'Control socket and caches. Default: $XDG_STATE_HOME/postern.', { restart: true }),
+  state: optional<string | null>(path('a folder'), null, 'Control socket and deny list. Default: $XDG_STATE_HOME/postern.', {
+    restart: true,
+  }),
 })
 
 export type Config = RecordOf<typeof configShape.fields>
@@ -120,6 +124,7 @@ const crossCheck = (config: Config, source: Source, provenance: Provenance): voi
     const wrong = deliveryProblem(config, upstream)
     if (wrong !== null) source.error(at(`upstreams.${name}.delivery`), 202, wrong)
   }
+  revocationCheck(config, source, at)
   const seen = new Set<string>()
   const names = new Set<string>()
   for (const route of config.routes) {
@@ -137,6 +142,16 @@ const crossCheck = (config: Config, source: Source, provenance: Provenance): voi
   }
   if (config.credentials?.provider === 'cassandra' && config.cassandra === null)
     source.error(at('credentials'), 202, 'provider cassandra needs the section cassandra: with contact-points and the manager role.')
+}
+
+const revocationCheck = ({ cassandra, issuers, revocation }: Config, source: Source, at: (key: string) => number): void => {
+  if (revocation.share === 'cassandra' && cassandra === null)
+    source.error(at('revocation.share'), 202, 'share cassandra needs the section cassandra: with contact-points and the manager role.')
+  if (revocation['max-age'] < 2 * revocation['poll-every'])
+    source.error(at('revocation.max-age'), 204, 'one look that fails would refuse everybody. Write at least twice poll-every.')
+  const known = issuerNames(issuers)
+  for (const { issuer } of revocation.logout?.clients ?? [])
+    if (!known.includes(issuer)) source.error(at('revocation.logout'), 207, `"${issuer}" is none of issuers. Known: ${known.join(', ')}.`)
 }
 
 /** What a delivery needs beside it. */

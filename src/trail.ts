@@ -5,7 +5,9 @@ import type { Decision } from './model/decision.ts'
 import type { Clock } from './model/deps.ts'
 import type { Origin, Outgoing, Settled } from './model/exchange.ts'
 import type { Identity } from './model/identity.ts'
-import { type ProblemCode, problems, Refusal } from './model/problem.ts'
+import { Refusal } from './model/problem.ts'
+
+const nothing = (): void => undefined
 
 /** What one exchange learns on its way, local to the pipeline: stages never see it. */
 export class Trail {
@@ -21,13 +23,15 @@ export class Trail {
   status = 0
   /** Members removed from the reply. */
   hidden = 0
+  /** Forgets the open stream that this exchange has become. */
+  closed: () => void = nothing
   readonly #incoming: Incoming
   readonly #clock: Clock
   readonly #started: number
   #refusal: Refusal | null = null
   #upstreamStatus: number | null = null
   #upstreamMs: number | null = null
-  #endedBy: ProblemCode | null = null
+  #endedBy: Refusal | null = null
 
   constructor(clock: Clock, incoming: Incoming) {
     this.#clock = clock
@@ -56,15 +60,14 @@ export class Trail {
   }
 
   /** Postern ends a reply whose head may have left already. */
-  cutFor(code: ProblemCode): void {
-    this.#endedBy = code
+  cutFor(why: Refusal): void {
+    this.#endedBy ??= why
   }
 
-  /** A stream that was let through and then ended, by a peer or by Postern. */
-  streamEnded(end: { readonly status: number | null; readonly code: ProblemCode | null }): void {
-    this.#upstreamStatus = end.status
-    this.status ||= end.status ?? 0
-    this.#endedBy = end.code
+  /** A WebSocket that was let through and has ended; null: it never began. */
+  streamEnded(status: number | null): void {
+    this.#upstreamStatus = status
+    this.status ||= status ?? 0
   }
 
   #elapsed(): number {
@@ -78,7 +81,7 @@ export class Trail {
     const head = this.#incoming.head instanceof Refusal ? null : this.#incoming.head
     return {
       kind: 'exchange',
-      code: this.#refusal?.code ?? this.#endedBy ?? 'PST2001',
+      code: (this.#refusal ?? this.#endedBy)?.code ?? 'PST2001',
       time: this.time,
       tenant: decision === null ? this.tenantOfHost : decision.effect === 'allow' ? decision.permit.tenant : decision.tenant,
       issuer: identity?.issuer ?? null,
@@ -118,8 +121,9 @@ export class Trail {
   }
 
   #reason(): string {
-    if (this.#refusal === null) return this.#endedBy === null ? '' : problems[this.#endedBy].reason
-    return this.#refusal.detail === '' ? this.#refusal.row.reason : `${this.#refusal.row.reason}: ${this.#refusal.detail}`
+    const why = this.#refusal ?? this.#endedBy
+    if (why === null) return ''
+    return why.detail === '' ? why.row.reason : `${why.row.reason}: ${why.detail}`
   }
 }
 

@@ -6,6 +6,7 @@ import type { Clock } from './model/deps.ts'
 import type { Finding } from './model/finding.ts'
 import type { AuditStatus } from './record/host.ts'
 import type { MetricSources } from './record/metrics.ts'
+import type { RevocationStatus } from './revocation/revocation.ts'
 import type { Snapshot } from './snapshot.ts'
 import { version } from './version.ts'
 
@@ -25,6 +26,7 @@ export interface Views {
   readonly rateBuckets: () => number
   readonly hideBytes: () => number
   readonly streams: () => number
+  readonly revocation: () => RevocationStatus
   /** Null before the proxy listens. */
   readonly listening: () => { readonly proxy: Endpoint; readonly ops: Endpoint } | null
   readonly draining: () => boolean
@@ -43,6 +45,7 @@ export const readiness = (views: Views): { readonly ready: boolean; readonly det
     audit: { ready: audit.ready, fault: audit.fault },
     issuers: views.identifier.status(),
     credentials: views.credentials(),
+    revocation: views.revocation(),
     tenants: views.snapshot().policy.tenants,
   }
   return { ready, detail }
@@ -90,5 +93,7 @@ export const metricSources = (views: Views): MetricSources => ({
   inFlight: views.inFlight,
   rateBuckets: views.rateBuckets,
   hideBytes: views.hideBytes,
+  revocation: views.revocation,
+  streams: views.streams,
   directTraffic: () => views.snapshot().gateway.proof === 'none-accept-direct-traffic',
 })

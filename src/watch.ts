@@ -1,5 +1,6 @@
 import { type FSWatcher, watch } from 'node:fs'
-import { dirname } from 'node:path'
+import { dirname, resolve } from 'node:path'
+import type { LoadedConfig } from './load.ts'
 import type { Deps } from './model/deps.ts'
 
 const quietMs = 200
@@ -9,12 +10,16 @@ export interface Watching {
   close(): void
 }
 
+/** Watches the configuration, the secrets that it names, and the policies. */
+export const watchFiles = ({ config, file, secretFiles }: LoadedConfig, deps: Deps, changed: () => void): Watching =>
+  watchPaths([resolve(file), ...secretFiles], [resolve(dirname(resolve(file)), config.policies.dir)], deps, changed)
+
 /**
  * Calls `changed` when something under the given files or folders may have changed: 200 ms after the last event, and every 10 s in case an
  * event was lost. Folders are watched, not files: Kubernetes swaps a `..data` link and editors rename, and a watcher on the file would follow
  * the old one. Whether anything really changed is for the reader of the contents to say.
  */
-export const watchPaths = (files: readonly string[], folders: readonly string[], deps: Deps, changed: () => void): Watching => {
+const watchPaths = (files: readonly string[], folders: readonly string[], deps: Deps, changed: () => void): Watching => {
   const state: { quiet: { cancel(): void } | null; poll: { cancel(): void } | null; closed: boolean } = {
     quiet: null,
     poll: null,

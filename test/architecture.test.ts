@@ -36,7 +36,7 @@ const source = filesBelow('src')
 const commands = filesBelow('cmd')
 const imports = [...source, ...commands].flatMap(importsOf)
 
-const stages = ['edge', 'identity', 'policy', 'limits', 'credentials', 'upstream', 'data', 'record', 'store']
+const stages = ['edge', 'identity', 'policy', 'limits', 'credentials', 'upstream', 'data', 'record', 'revocation', 'store']
 
 /** model <- config <- the stage folders <- the files of src itself <- cmd */
 const rank = (file: string): number => {

@@ -84,7 +84,7 @@ describe('proxy.config.yaml', () => {
       .filter(line => /# default(?! audit)/.test(line) && !/^\s*#/.test(line))
     const without = text('proxy.config.yaml')
       .split('\n')
-      .filter(line => !marked.includes(line) && !/^(policies|limits|dpop):/.test(line))
+      .filter(line => !marked.includes(line) && !/^(policies|limits|dpop|revocation):/.test(line))
       .join('\n')
     const stripped = readConfig('proxy.config.yaml', Buffer.from(without))
     const values = (shown: ReturnType<typeof showConfig>) =>

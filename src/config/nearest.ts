@@ -1,3 +1,6 @@
+/** Findings of a file up to which names are guessed: a guess costs a comparison with every name, and a hostile file has thousands of wrong ones. */
+export const mostGuesses = 30
+
 /** The known word closest to what was typed, if it is close at all (edit distance up to a third of its length). */
 export const nearest = (typed: string, known: readonly string[]): string | null => {
   let best: string | null = null

@@ -31,9 +31,9 @@ const decoded = (bytes: Buffer, report: Report): string | null => {
 }
 
 function* treeOf(text: string, report: Report): Steps<Node | null> {
-  if (tooDeep(text)) return report.whole(107, `nested deeper than ${maxDepth} levels. Flatten it.`)
   try {
     const documents = yield* documentsOf(text, report)
+    if (documents === null) return null
     const [document] = documents
     // The first alone: what follows a syntax error is mostly its echo.
     const [broken] = documents.flatMap(d => [...d.errors, ...d.warnings]).sort((x, y) => x.pos[0] - y.pos[0])
@@ -45,37 +45,66 @@ function* treeOf(text: string, report: Report): Steps<Node | null> {
       report.error(documents[1]?.range[0] ?? 0, 106, 'more than one document. Remove the "---" line and what follows.')
     if (report.findings.length > 0) return null
     if (!document?.contents) return report.whole(202, 'the file is empty.')
-    if (document.directives?.docStart && /^%/m.test(text.slice(0, document.contents.range?.[0] ?? 0)))
-      report.error(0, 105, 'YAML directives are not accepted. Remove the "%" line.')
     return new Reader(report).node(document.contents as YamlNode, 1)
   } catch (fault) {
-    // The parser recurses: hostile nesting ends in a RangeError rather than in a tree.
-    return report.whole(fault instanceof RangeError ? 107 : 103, `the file cannot be read as YAML: ${firstLine(String(fault))}`)
+    return report.whole(103, `the file cannot be read as YAML: ${firstLine(String(fault))}`)
   }
 }
 
+/** Collections open at once, at which nobody need wait for the end: the composer recurses, and each level costs it memory. */
+const mostOpen = 64
 /** Lexical tokens between two pauses; a thousand take less than a millisecond. */
 const tokensAtOnce = 256
+/** A file of 5,000 rules has 300,000 to 500,000. Each costs the parser some hundred bytes until the end, so two megabytes of brackets would end the process. */
+const maxTokens = 700_000
 
 /** What `parseAllDocuments` does, in steps. */
-function* documentsOf(text: string, report: Report): Steps<Documents> {
+function* documentsOf(text: string, report: Report): Steps<Documents | null> {
   const parser = new Parser(offset => report.newLine(offset))
   const composer = new Composer({ uniqueKeys: false, logLevel: 'silent' })
   const documents: Documents = []
   report.newLine(0)
   let tokens = 0
   for (const lexeme of new Lexer().lex(text)) {
-    for (const token of parser.next(lexeme)) documents.push(...composer.next(token))
-    if (++tokens % tokensAtOnce === 0) yield
+    for (const token of parser.next(lexeme)) {
+      if (token.type === 'directive') return directive(token.offset, report)
+      documents.push(...composed(composer, token))
+    }
+    // A second document is an error already; of its thousands nobody wants to hear.
+    if (documents.length > 1) return documents
+    if (parser.stack.length > mostOpen) return tooDeep(parser.offset, report)
+    if (++tokens > maxTokens) return report.whole(110, `the file has more than ${maxTokens} words and signs. Split it.`)
+    if (tokens % tokensAtOnce === 0) yield
   }
   for (const token of parser.end()) {
     yield
-    documents.push(...composer.next(token))
+    documents.push(...composed(composer, token))
   }
   documents.push(...composer.end())
   return documents
 }
+
+const directive = (offset: number, report: Report): null => {
+  report.error(offset, 105, 'YAML directives are not accepted. Remove the "%" line.')
+  return null
+}
+
+/** The composer makes an error object for each fault, and a hostile file has hundreds of thousands: without the stack that nobody reads, they are small. */
+const composed = (composer: Composer, token: Parameters<Composer['next']>[0]): Documents => {
+  const { stackTraceLimit } = Error
+  Error.stackTraceLimit = 0
+  try {
+    return [...composer.next(token)]
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit
+  }
+}
 type Documents = (ReturnType<Composer['next']> extends Generator<infer D> ? D : never)[]
+
+const tooDeep = (offset: number, report: Report): null => {
+  report.error(offset, 107, `nested deeper than ${maxDepth} levels. Flatten it.`)
+  return null
+}
 
 /** From the parser's nodes to plain ones; what the subset leaves out is reported where it stands. */
 class Reader {
@@ -87,7 +116,7 @@ class Reader {
 
   node(node: YamlNode, depth: number): Node {
     const offset = node.range?.[0] ?? 0
-    if (depth > maxDepth) this.#report.error(offset, 107, `nested deeper than ${maxDepth} levels. Flatten it.`)
+    if (depth > maxDepth) tooDeep(offset, this.#report)
     if (isAlias(node)) this.#report.error(offset, 105, `the alias *${node.source} is not accepted. Write the value out.`)
     else if (node.anchor)
       this.#report.error(offset, 105, `the anchor &${node.anchor} is not accepted. Write the value out where it is used.`)
@@ -152,15 +181,3 @@ interface Pair {
 
 const firstLine = (text: string): string => (text.split('\n', 1)[0] ?? '').trim()
 const longestLine = (text: string): number => text.split('\n').reduce((most, line) => Math.max(most, line.length), 0)
-
-/** The YAML parser recurses for each level; text that can only be an attack on it is refused before it is parsed. */
-const tooDeep = (text: string): boolean => {
-  let open = 0
-  for (let i = 0; i < text.length; i++) {
-    const c = text.charCodeAt(i)
-    if (c === 0x5b || c === 0x7b) {
-      if (++open > 512) return true
-    } else if (c === 0x5d || c === 0x7d) open = Math.max(0, open - 1)
-  }
-  return /^ {600}\S/m.test(text) || /(?:- ){100}/.test(text) || /(?:\? ){100}/.test(text)
-}

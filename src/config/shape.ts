@@ -1,4 +1,4 @@
-import { nearest } from './nearest.ts'
+import { mostGuesses, nearest } from './nearest.ts'
 import { recordSchema } from './record-schema.ts'
 import type { Entry, MapNode, Node, Source } from './source.ts'
 
@@ -270,7 +270,7 @@ const guessOf = (typed: string, fields: Fields, left: readonly string[]): string
 const readEntry = (entry: Entry, fields: Fields, left: readonly string[], values: Record<string, unknown>, at: Context): boolean => {
   const field = Object.hasOwn(fields, entry.key) ? fields[entry.key] : undefined
   if (!field) {
-    const guess = guessOf(entry.key, fields, left)
+    const guess = at.source.findings.length < mostGuesses ? guessOf(entry.key, fields, left) : null
     fail(
       at,
       entry,

@@ -74,6 +74,15 @@ CREATE TABLE IF NOT EXISTS postern.generations (
 ) WITH CLUSTERING ORDER BY (generation DESC) AND default_time_to_live = 2592000;
 -- Beside all generations of a role: whether an operator cut it, or asked for the next one.
 ALTER TABLE postern.generations ADD IF NOT EXISTS (cut timestamp static, cut_why text static, asked timestamp static);
+
+-- Who is denied although the token is good (revocation.share: cassandra). Rows end by themselves and are never deleted; so that those that have
+-- ended do not pile up before each look, they go sooner than Cassandra's default of ten days.
+CREATE TABLE IF NOT EXISTS postern.denials (
+  scope text,
+  id text,
+  entry text,
+  PRIMARY KEY (scope, id)
+) WITH gc_grace_seconds = 10800;
 `
 }
 

@@ -10,6 +10,8 @@ export interface Found {
 
 export interface RouteTable {
   find(host: string, path: string): Found
+  /** The route of a path that `find` gave. */
+  again(host: string, path: string): Route | null
 }
 
 /** By exact host, then the longest prefix that ends on a segment border (contract 2). */
@@ -17,14 +19,16 @@ export const createRouteTable = (routes: readonly Route[], stripPrefix: string):
   const byHost = new Map<string, Route[]>()
   for (const route of routes) byHost.set(route.host, [...(byHost.get(route.host) ?? []), route])
   for (const list of byHost.values()) list.sort((a, b) => b.prefix.length - a.prefix.length)
+  const routeOf = (host: string, stripped: string): Route | null =>
+    byHost.get(host)?.find(candidate => covers(candidate.prefix, stripped)) ?? null
   return {
+    again: routeOf,
     find(host, path) {
       const stripped = strip(path, stripPrefix)
       // A path without the configured prefix has no route, but policy must still see something real: the path as it came.
-      const ofHost = byHost.get(host)
-      const whole = ofHost?.at(-1)?.publicUrl ?? null
+      const whole = byHost.get(host)?.at(-1)?.publicUrl ?? null
       if (stripped === null) return { route: null, path, publicUrl: whole }
-      const route = ofHost?.find(candidate => covers(candidate.prefix, stripped)) ?? null
+      const route = routeOf(host, stripped)
       return { route, path: stripped, publicUrl: route?.publicUrl ?? whole }
     },
   }

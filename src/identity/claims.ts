@@ -29,8 +29,9 @@ export const tokenTypeOf = (typ: unknown): TokenType | null => {
 export const acceptClaims = (payload: JsonObject, type: TokenType, settings: IssuerSettings, now: number): Accepted | Refusal =>
   notForAccess(payload, type, settings) ?? read(payload, settings, now)
 
-/** Under a type that says nothing, what only an ID token carries marks one (OpenID Connect Core 2; Cognito's `token_use`), or what it lacks. */
+/** A token about an event (RFC 8417), such as a logout, speaks of a person and for nobody. Under a type that says nothing, what only an ID token carries marks one (OpenID Connect Core 2; Cognito's `token_use`), or what it lacks. */
 const notForAccess = (payload: JsonObject, type: TokenType, settings: IssuerSettings): Refusal | null => {
+  if (Object.hasOwn(payload, 'events')) return new Refusal('PST3010', 'events')
   if ((type === 'JWT' || type === 'absent') && !settings.idTokens) {
     for (const mark of ['nonce', 'at_hash', 'c_hash']) if (Object.hasOwn(payload, mark)) return new Refusal('PST3010', mark)
     if (Object.hasOwn(payload, 'token_use') && payload['token_use'] !== 'access') return new Refusal('PST3010', 'token_use')

@@ -9,6 +9,7 @@ import type { Vouched } from './introspector.ts'
 import { type Issuer, type IssuerStatus, Issuers } from './issuers.ts'
 import type { VerificationKey } from './jwk.ts'
 import type { Found } from './keyring.ts'
+import { type Logout, LogoutTokens } from './logout-token.ts'
 import { Possession, type Shown } from './possession.ts'
 import type { IssuerSettings } from './settings.ts'
 import { isOpaque, type Jws, parseJws, speaksDpop, tokenShown } from './token.ts'
@@ -23,6 +24,8 @@ export interface Identifier {
   nonce(authorization: string | null): string | null
   /** A refusal of a later step, as this client must be told it. */
   challenged(authorization: string | null, refusal: Refusal): Refusal
+  /** What a logout token of one of these clients of an issuer says has ended. Never rejects. */
+  logout(token: string, clients: (issuer: string) => readonly string[]): Promise<Logout | Refusal>
   status(): readonly IssuerStatus[]
   /** Size of the cache of verified tokens. */
   cache(): { readonly entries: number; readonly bytes: number }
@@ -69,6 +72,7 @@ export const createIdentifier = (deps: Deps, observe: Observer, bounds: Bounds =
     identify: (authorization, shown) => tokens.identify(authorization, shown),
     nonce: authorization => tokens.nonce(authorization),
     challenged: (authorization, refusal) => tokens.challenged(authorization, refusal),
+    logout: (token, clients) => tokens.logout(token, clients),
     status: () => tokens.status(),
     cache: () => tokens.cache(),
     proofs: () => tokens.proofs(),
@@ -84,6 +88,7 @@ class Tokens implements Identifier {
   readonly #failed: TokenCache<Failed>
   readonly #possession: Possession
   readonly #issuers: Issuers
+  readonly #logouts: LogoutTokens
   #closed = false
 
   constructor(deps: Deps, observe: Observer, bounds: Bounds) {
@@ -93,6 +98,7 @@ class Tokens implements Identifier {
     this.#verified = new TokenCache(bounds.cacheEntries, bounds.cacheBytes)
     this.#failed = new TokenCache(bounds.failureEntries, bounds.failureBytes)
     this.#issuers = new Issuers(deps, bounds)
+    this.#logouts = new LogoutTokens(deps.clock)
     this.#possession = new Possession(deps.clock, deps.random, bounds, defaultDpop)
   }
 
@@ -129,6 +135,10 @@ class Tokens implements Identifier {
   challenged(authorization: string | null, refusal: Refusal): Refusal {
     const told = refusal.row.status === 401 && authorization !== null && speaksDpop(authorization)
     return told ? this.#possession.challenged(refusal) : refusal
+  }
+
+  logout(token: string, clients: (issuer: string) => readonly string[]): Promise<Logout | Refusal> {
+    return this.#logouts.verify(token, issuer => this.#issuers.get(issuer), clients).catch((error: unknown) => this.#fault(error))
   }
 
   proofs(): number {

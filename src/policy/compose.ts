@@ -5,7 +5,7 @@ import { platformName } from './language/names.ts'
 import { assembling, type Composition, changesOf, type TenantChange } from './load/composition.ts'
 import { type Folder, sortFiles } from './load/folder.ts'
 import { settling } from './load/settle.ts'
-import { type ComposeOptions, entryOf, knownVersions, type Part, readingAgain, readingTenant } from './load/tenant.ts'
+import { type ComposeOptions, entryOf, knownVersions, type Loading, type Part, readingAgain, readingTenant } from './load/tenant.ts'
 import { digestOf, findingAt, type PolicyFile, type Version } from './load/version.ts'
 
 export type { Composition, Entry, TenantChange } from './load/composition.ts'
@@ -31,14 +31,12 @@ export function* composing(files: readonly PolicyFile[], previous: Composition |
   const folder = sortFiles(files)
   yield
   const digests = yield* digesting(folder)
-  const digest = (file: PolicyFile): string => digests.get(file) ?? digestOf(file.bytes)
-  yield { soon: unread(folder, previous, digest) }
-  const platform = yield* readingPlatform(folder, previous, digest)
+  const loading: Loading = { digestOf: file => digests.get(file) ?? digestOf(file.bytes), tests: new Map() }
+  yield { soon: unread(folder, previous, loading) }
+  const platform = yield* readingPlatform(folder, previous, loading)
   const parts: Part[] = []
   for (const [tenant, own] of folder.tenants) {
-    parts.push(
-      yield* readingTenant({ tenant, own, platform: platform.version, before: previous?.entries.get(tenant), digestOf: digest, options }),
-    )
+    parts.push(yield* readingTenant({ tenant, own, platform: platform.version, before: previous?.entries.get(tenant), loading, options }))
     yield
   }
   const settled = yield* settling(
@@ -61,8 +59,6 @@ export function* composing(files: readonly PolicyFile[], previous: Composition |
   return { composition, findings, changes: composition === null ? [] : changesOf(previous, composition, settled.refusals) }
 }
 
-type Digest = (file: PolicyFile) => string
-
 /** Each policy's digest, once. */
 function* digesting({ platform, tenants }: Folder): Steps<ReadonlyMap<PolicyFile, string>> {
   const digests = new Map<PolicyFile, string>()
@@ -74,12 +70,12 @@ function* digesting({ platform, tenants }: Folder): Steps<ReadonlyMap<PolicyFile
 }
 
 /** What will have to be parsed, in the order in which it will be asked for. */
-const unread = ({ platform, tenants }: Folder, previous: Composition | null, digest: Digest): readonly Unparsed[] => {
-  const found = platform.filter(file => previous?.platform.digest !== digest(file))
+const unread = ({ platform, tenants }: Folder, previous: Composition | null, loading: Loading): readonly Unparsed[] => {
+  const found = platform.filter(file => previous?.platform.digest !== loading.digestOf(file))
   for (const [tenant, { policies, tests }] of tenants) {
     const [file] = policies
     const known = knownVersions(previous?.entries.get(tenant))
-    if (file !== undefined && !known.some(version => version?.digest === digest(file))) found.push(file, ...tests)
+    if (file !== undefined && !known.some(version => version?.digest === loading.digestOf(file))) found.push(file, ...tests)
   }
   return found.map(({ name, bytes }) => ({ file: name, bytes, family: 'P' }))
 }
@@ -95,11 +91,11 @@ interface Platform {
   readonly stopping: readonly Finding[]
 }
 
-function* readingPlatform({ platform: [file, second] }: Folder, previous: Composition | null, digest: Digest): Steps<Platform> {
+function* readingPlatform({ platform: [file, second] }: Folder, previous: Composition | null, loading: Loading): Steps<Platform> {
   const name = `${platformName}.policy.yaml`
   if (file === undefined)
     return { version: null, stopping: [wholeFile(name, 'P603', 'the platform file is missing. Write it, if only with "rules: []".')] }
-  const version = yield* readingAgain(platformName, file, digest(file), [previous?.platform])
+  const version = yield* readingAgain(platformName, file, [previous?.platform], loading)
   if (second === undefined) return { version, stopping: [] }
   return { version, stopping: [wholeFile(second.name, 'P603', `${file.name} is the platform file already. Remove one of them.`)] }
 }

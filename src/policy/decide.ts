@@ -11,7 +11,7 @@ import { Look } from './engine/conditions.ts'
 import { isMet } from './engine/login.ts'
 import { compileReads, readSet, recogniseDigest } from './engine/reads.ts'
 import { type Claimant, type Found, hostOwners, indexingTenants } from './engine/recognise.ts'
-import { Candidates } from './engine/route-index.ts'
+import { Candidates, type RouteTable } from './engine/route-index.ts'
 import type { Recognise } from './language/recognise-shape.ts'
 
 /** One tenant of a composition. `policy` null: no good version. `recognise` null: not even what it claims is known. */
@@ -26,17 +26,24 @@ export interface Enforced {
 /** A tenant with a good version. */
 interface Serving {
   readonly policy: CompiledPolicy
+  /** What nearly every decision needs of the policy, at hand. */
+  readonly tenant: string
+  readonly digest: string
+  readonly table: RouteTable
+  readonly denies: readonly CompiledRule[]
+  readonly allows: readonly CompiledRule[]
+  /** There is a shadow rule in it or in the platform's. */
+  readonly shadowed: boolean
   readonly observeUntil: number | null
   readonly basis: Basis
 }
 
 /** What depends on a token, a host and the policies alone, kept as long as the token's own object: an answer never depends on it. */
-interface Known {
+interface Known extends CallerBits {
   readonly host: string
   readonly found: Found<Serving>
-  readonly own: CallerBits
-  /** Of the platform's callers. */
-  readonly above: CallerBits
+  /** Of the platform's callers; null: nobody asked yet. */
+  above: CallerBits | null
 }
 
 type Deny = Pick<Denial, 'code' | 'reason' | 'tenant' | 'policyDigest' | 'basis'>
@@ -50,7 +57,7 @@ export const policyEngine = (platform: CompiledPolicy, tenants: readonly Enforce
 export function* assemblingEngine(platform: CompiledPolicy, tenants: readonly Enforced[]): Steps<PolicyEngine> {
   const claimants = tenants.flatMap(({ policy, recognise, observeUntil = null, state: { tenant } }) =>
     recognise
-      ? [{ recognise, tenant, serving: policy && { policy, observeUntil, basis: new TenantBasis(platform, policy, recognise) } }]
+      ? [{ recognise, tenant, serving: policy && servingOf(policy, platform, observeUntil, new TenantBasis(platform, policy, recognise)) }]
       : [],
   )
   yield
@@ -72,7 +79,7 @@ export function* assemblingEngine(platform: CompiledPolicy, tenants: readonly En
       const { origin, identity } = facts
       let known = memo.get(identity)
       if (known?.host !== origin.host) {
-        known = knownOf(identity, origin.host, serving(identity, origin.host), platform)
+        known = knownOf(identity, origin.host, serving(identity, origin.host))
         memo.set(identity, known)
       }
       const { found } = known
@@ -141,11 +148,23 @@ export type Verdict =
       readonly inDoubt: boolean
     }
 
-const knownOf = (identity: Identity, host: string, found: Found<Serving>, platform: CompiledPolicy): Known => ({
+const knownOf = (identity: Identity, host: string, found: Found<Serving>): Known => ({
+  ...callerBits(identity, typeof found === 'object' ? found.one.policy.callers : []),
   host,
   found,
-  own: callerBits(identity, typeof found === 'object' ? found.one.policy.callers : []),
-  above: callerBits(identity, platform.callers),
+  above: null,
+})
+
+const servingOf = (policy: CompiledPolicy, platform: CompiledPolicy, observeUntil: number | null, basis: Basis): Serving => ({
+  policy,
+  tenant: policy.tenant,
+  digest: policy.digest,
+  table: policy.denies.index.table,
+  denies: policy.denies.rules,
+  allows: policy.allows.rules,
+  shadowed: [platform.denies, policy.denies, policy.allows].some(set => set.shadowed),
+  observeUntil,
+  basis,
 })
 
 /** What covers the method and path of one request. */
@@ -155,14 +174,21 @@ interface Covering {
   readonly allows: RouteMatch
 }
 
-const coveringOf = (policy: CompiledPolicy, platform: CompiledPolicy, known: Pick<Known, 'own' | 'above'>, { origin }: Facts): Covering => {
+const coveringOf = (
+  { table, denies, allows }: Pick<Serving, 'table' | 'denies' | 'allows'>,
+  platform: CompiledPolicy,
+  known: CallerBits & Pick<Known, 'above'>,
+  { origin, identity }: Facts,
+): Covering => {
   const { method, target } = origin
-  const above = new Candidates(platform.denies.index.table, method, target.path, known.above)
-  const own = new Candidates(policy.denies.index.table, method, target.path, known.own)
+  known.above ??= callerBits(identity, platform.callers)
+  const over = platform.denies.index.table
+  const above = new Candidates(over, method, target.path, known.above)
+  const own = new Candidates(table, method, target.path, known)
   return {
-    above: { set: platform.denies, numbers: above.denies, bits: known.above },
-    denies: { set: policy.denies, numbers: own.denies, bits: known.own },
-    allows: { set: policy.allows, numbers: own.allows, bits: known.own },
+    above: { effect: 'deny', table: over, rules: platform.denies.rules, numbers: above.denies, bits: known.above },
+    denies: { effect: 'deny', table, rules: denies, numbers: own.denies, bits: known },
+    allows: { effect: 'allow', table, rules: allows, numbers: own.allows, bits: known },
   }
 }
 
@@ -178,18 +204,17 @@ const judge = (covering: Covering, look: Look, shadow: boolean): Verdict => {
 
 /** What the rules alone say of a request of this tenant: without recognition, observe mode and obligations. */
 export const judgeRules = (policy: CompiledPolicy, platform: CompiledPolicy, look: Look): Verdict => {
-  const { identity } = look.facts
-  const bits = { own: callerBits(identity, policy.callers), above: callerBits(identity, platform.callers) }
-  return judge(coveringOf(policy, platform, bits, look.facts), look, false)
+  const bits = { ...callerBits(look.facts.identity, policy.callers), above: null }
+  const parts = { table: policy.denies.index.table, denies: policy.denies.rules, allows: policy.allows.rules }
+  return judge(coveringOf(parts, platform, bits, look.facts), look, false)
 }
 
 /** Permits are made here and in `letPass` alone, and never from a shadow rule. */
 const decideFor = (serving: Serving, platform: CompiledPolicy, known: Known, facts: Facts): Decision => {
-  const { policy, basis } = serving
+  const { tenant, digest, basis } = serving
   const look = new Look(facts)
-  const { tenant, digest } = policy
-  const covering = coveringOf(policy, platform, known, facts)
-  const shadow = shadowOf(policy, platform, covering, look)
+  const covering = coveringOf(serving, platform, known, facts)
+  const shadow = serving.shadowed ? shadowOf(serving.policy, platform, covering, look) : null
   const verdict = judge(covering, look, false)
   if (verdict.effect !== 'allow' && isObserved(serving, verdict, facts.now)) return letPass(serving, platform, verdict, shadow)
   if (verdict.effect === 'deny') {

@@ -26,6 +26,9 @@ export interface MetricSources {
   readonly rateBuckets: () => number
   /** Bytes held by replies from which members are removed. */
   readonly hideBytes: () => number
+  /** The deny list; its age in seconds where it is shared, null where it is not, or was never read. */
+  readonly revocation: () => { readonly entries: number; readonly unshared: number; readonly ageSeconds: number | null } | null
+  readonly streams: () => number
   /** Whether requests are accepted without proof of the gateway. */
   readonly directTraffic: () => boolean
 }
@@ -254,6 +257,12 @@ const registerGauges = (registry: Registry, version: string, clock: Clock, sourc
   gauge('postern_limits_in_flight', 'Requests under way.', [], () => one(sources.inFlight()))
   gauge('postern_limits_buckets', 'Token buckets kept for limits of policies.', [], () => one(sources.rateBuckets()))
   gauge('postern_limits_hide_bytes', 'Bytes held by replies from which members are removed.', [], () => one(sources.hideBytes()))
+  gauge('postern_streams_open', 'WebSockets, event streams and replies that have been open for 5 s.', [], () => one(sources.streams()))
+  gauge('postern_revocation_entries', 'Denials in force.', [], () => one(sources.revocation()?.entries))
+  gauge('postern_revocation_unshared', 'Denials that the shared list has not taken yet.', [], () => one(sources.revocation()?.unshared))
+  gauge('postern_revocation_age_seconds', 'Age of the copy of the shared deny list; at revocation.max-age, requests are refused.', [], () =>
+    one(sources.revocation()?.ageSeconds ?? undefined),
+  )
   gauge('postern_unproved_direct_traffic', '1 where requests are accepted without proof of the gateway.', [], () =>
     one(sources.directTraffic() ? 1 : 0),
   )

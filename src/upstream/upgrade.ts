@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream'
 import type { Deps } from '../model/deps.ts'
 import type { Answer, Body, Origin } from '../model/exchange.ts'
 import type { Permit } from '../model/permit.ts'
-import { type ProblemCode, Refusal } from '../model/problem.ts'
+import { Refusal } from '../model/problem.ts'
 import type { IsSafeHop, UpstreamPlan } from './hop.ts'
 
 export interface TunnelRequest {
@@ -11,94 +11,58 @@ export interface TunnelRequest {
   readonly socket: Duplex
   readonly head: Buffer
   readonly fields: readonly string[]
-  /** Milliseconds since the epoch at which the caller's token ends, and the stream with it. */
-  readonly expiresAt: number
-  /** `Tunnels.epoch` before the request was decided: what allowed it must still hold when it begins. */
-  readonly epoch: number
   /** The backend has switched: from here on this is a stream, not a request under way. */
   established(): void
   /** Answers the client where the backend could not be reached; called at most once, before http-proxy ends the socket. */
   refused(refusal: Refusal): void
 }
 
-/** How a stream ended: by one of the peers (null), or by Postern for a reason. `status` null: it never began. */
+/** The stream is over. `status` null: it never began. */
 export interface TunnelEnd {
   readonly status: number | null
-  readonly code: ProblemCode | null
 }
 
 export interface Tunnels {
-  /** Settles when the stream has ended; or with what the backend answered instead of switching, which is then a reply like any other. */
+  /**
+   * Settles when the stream has ended; or with what the backend answered instead of switching, which is then a reply like any other. Whoever
+   * destroys the request's socket ends the stream.
+   */
   open(permit: Permit, origin: Origin, plan: UpstreamPlan, request: TunnelRequest): Promise<TunnelEnd | Answer | Refusal>
-  /** Ends every open stream, within a second: what allowed it may no longer hold. */
-  closeAll(code: ProblemCode): void
-  /** Grows with each `closeAll`. */
-  readonly epoch: number
-  readonly size: number
 }
-
-/** A stream outlives neither the token nor the grant that opened it. */
-const lastMoment = ({ until }: Permit, { expiresAt }: TunnelRequest): { readonly at: number; readonly code: ProblemCode } =>
-  until !== null && until < expiresAt ? { at: until, code: 'PST2102' } : { at: expiresAt, code: 'PST3007' }
 
 /** WebSocket streams through `http-proxy`, which gets only a request that passed the whole gate and the fields built for the backend. */
-export const createTunnels = (deps: Pick<Deps, 'clock'>, isSafeHop: IsSafeHop): Tunnels => {
-  const open = new Set<(code: ProblemCode) => void>()
-  let epoch = 0
-  return {
-    get epoch() {
-      return epoch
-    },
-    get size() {
-      return open.size
-    },
-    closeAll(code) {
-      epoch += 1
-      for (const end of [...open]) end(code)
-    },
-    async open(permit, origin, plan, request) {
-      const { createProxyServer } = await import('http-proxy')
-      const { socket } = request
-      if (socket.destroyed) return { status: null, code: null }
-      if (request.epoch !== epoch) return new Refusal('PST2105')
-      const { promise, resolve } = Promise.withResolvers<TunnelEnd | Answer | Refusal>()
-      const state: { status: number | null; code: ProblemCode | null } = { status: null, code: null }
-      const end = (code: ProblemCode): void => {
-        state.code = code
-        socket.destroy()
-      }
-      const { at, code } = lastMoment(permit, request)
-      const expiry = deps.clock.after(Math.max(0, at - deps.clock.now()), () => end(code))
-      socket.once('close', () => {
-        expiry.cancel()
-        open.delete(end)
-        resolve(state)
-      })
-      open.add(end)
-      // Half a stream is none: a peer that never closes its side would keep it for the life of the token.
-      socket.once('end', () => deps.clock.after(halfClosedMs, () => socket.destroy()))
-      const switched = (): void => {
-        state.status = 101
-        request.established()
-      }
-      const proxy = createProxyServer({
-        target: target(plan),
-        xfwd: false,
-        prependPath: false,
-        secure: true,
-        ...(plan.ca === null ? {} : { ca: plan.ca }),
-      })
-      // Without a listener http-proxy throws what a resetting client makes of its socket, and that would end the process.
-      proxy.on('error', () => socket.destroy())
-      proxy.on('proxyReqWs', outgoing => guard(outgoing, plan, deps, isSafeHop, { switched, answered: resolve }))
-      proxy.ws(sanitised(request, origin) as IncomingMessage, socket as never, request.head, {}, () => {
-        if (state.status === null) request.refused(new Refusal('PST5001'))
-        else socket.destroy()
-      })
-      return promise
-    },
-  }
-}
+export const createTunnels = (deps: Pick<Deps, 'clock'>, isSafeHop: IsSafeHop): Tunnels => ({
+  async open(_permit, origin, plan, request) {
+    const { createProxyServer } = await import('http-proxy')
+    const { socket } = request
+    if (socket.destroyed) return { status: null }
+    const { promise, resolve } = Promise.withResolvers<TunnelEnd | Answer | Refusal>()
+    const state: { status: number | null } = { status: null }
+    socket.once('close', () => resolve(state))
+    // Half a stream is none: a peer that never closes its side would keep it for the life of the token.
+    socket.once('end', () => deps.clock.after(halfClosedMs, () => socket.destroy()))
+    const switched = (): boolean => {
+      state.status = 101
+      request.established()
+      return !socket.destroyed
+    }
+    const proxy = createProxyServer({
+      target: target(plan),
+      xfwd: false,
+      prependPath: false,
+      secure: true,
+      ...(plan.ca === null ? {} : { ca: plan.ca }),
+    })
+    // Without a listener http-proxy throws what a resetting client makes of its socket, and that would end the process.
+    proxy.on('error', () => socket.destroy())
+    proxy.on('proxyReqWs', outgoing => guard(outgoing, plan, deps, isSafeHop, { switched, answered: resolve }))
+    proxy.ws(sanitised(request, origin) as IncomingMessage, socket as never, request.head, {}, () => {
+      if (state.status === null) request.refused(new Refusal('PST5001'))
+      else socket.destroy()
+    })
+    return promise
+  },
+})
 
 const target = (plan: UpstreamPlan): URL | { host: string; port: number; socketPath: string } =>
   plan.settings.url.socketPath === null
@@ -121,7 +85,8 @@ const sanitised = (request: TunnelRequest, origin: Origin): object => {
 }
 
 interface Outcome {
-  switched(): void
+  /** False: nobody is there for the stream any more. */
+  switched(): boolean
   answered(answer: Answer | Refusal): void
 }
 
@@ -139,27 +104,42 @@ const guard = (
     // http-proxy would relay a plain answer unread by anybody: a client or backend that leaves in the middle would never be noticed.
     outgoing.removeAllListeners('response')
     outgoing.once('response', reply => gather(reply, outcome.answered))
+    const relay = outgoing.listeners('upgrade')
+    outgoing.removeAllListeners('upgrade')
+    outgoing.once('upgrade', (reply, backend, head) => {
+      late.cancel()
+      // Relayed, a switch to anything else would open a connection past the gate; only what the gate asked for is agreed to.
+      if (reply.headers.upgrade?.toLowerCase() !== 'websocket') {
+        backend.destroy()
+        return outcome.answered(otherProtocol())
+      }
+      for (const name of Object.keys(reply.headers)) if (name.startsWith('x-postern-')) delete reply.headers[name]
+      if (!outcome.switched()) return void backend.destroy()
+      for (const listener of relay) listener.call(outgoing, reply, backend, head)
+    })
     if (plan.settings.delivery === 'none' || plan.settings.url.socketPath !== null) return
     socket.prependListener('connect', () => {
       if (!isSafeHop(plan, socket.remoteAddress ?? '', 'encrypted' in socket))
         socket.destroy(new Error('the connected address may not be shown a credential'))
     })
   })
-  outgoing.prependListener('upgrade', (reply: IncomingMessage, socket: Duplex) => {
-    late.cancel()
-    if (reply.headers.upgrade?.toLowerCase() !== 'websocket') socket.destroy(new Error('switched to another protocol'))
-    for (const name of Object.keys(reply.headers)) if (name.startsWith('x-postern-')) delete reply.headers[name]
-    outcome.switched()
-  })
 }
 
 /** How long a stream outlives the end of one of its sides. */
 const halfClosedMs = 5_000
 
+const otherProtocol = (): Refusal => new Refusal('PST5002', 'switched to another protocol')
+
 /** A backend that will not switch says why in a few words. */
 const mostOfAnAnswer = 64 * 1024
 
 const gather = (reply: IncomingMessage, answered: (answer: Answer | Refusal) => void): void => {
+  // A switch that names no protocol reaches us as an answer, and would tell the client to speak one.
+  if (reply.statusCode === 101) {
+    reply.destroy()
+    answered(otherProtocol())
+    return
+  }
   const chunks: Buffer[] = []
   let size = 0
   reply.on('data', (chunk: Buffer) => {

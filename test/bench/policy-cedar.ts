@@ -5,7 +5,7 @@ import {
   statefulIsAuthorized,
 } from '@cedar-policy/cedar-wasm/nodejs'
 import type { PolicyEngine } from '../../src/model/decision.ts'
-import { cedarText, type Question, questionsOf, tenantName, type World } from './policy-world.ts'
+import { cedarText, factsOf, type Question, questionsOf, tenantName, type World } from './policy-world.ts'
 
 /** Tenants that Cedar is given: it looks a policy set up by its name, so more of them would change nothing but the start. */
 const mostTenants = 20
@@ -25,7 +25,7 @@ export const loadCedar = (world: World, check: boolean): Peer => {
     const answer = preparsePolicySet(setOf(tenant), { staticPolicies: cedarText(tenant, world.rules, check) })
     if (answer.type === 'failure') throw new Error(`Cedar: ${answer.errors[0]?.message}`)
   }
-  const questions = questionsOf(world, samples, tenants)
+  const questions = questionsOf(world, samples, 'even', tenants)
   const calls = questions.map(({ tenant, call }) => ({ ...call, preparsedPolicySetId: setOf(tenant) }) as StatefulAuthorizationCall)
   return {
     questions,
@@ -47,10 +47,9 @@ const isAllowed = (answer: AuthorizationAnswer): boolean => {
 /** Two engines that answer differently would not have done the same work. */
 export const agree = (engine: PolicyEngine, { questions, ask }: Peer, { name }: World): void => {
   let allowed = 0
-  for (const [number, { facts }] of questions.entries()) {
-    const own = engine.decide(facts).effect === 'allow'
-    if (own !== ask(number))
-      throw new Error(`${name}: Cedar and Postern differ on ${facts.origin.target.path} of ${facts.identity.subject}`)
+  for (const [number, question] of questions.entries()) {
+    const own = engine.decide(factsOf(question)).effect === 'allow'
+    if (own !== ask(number)) throw new Error(`${name}: Cedar and Postern differ on ${question.target} of ${question.identity.subject}`)
     if (own) allowed++
   }
   if (allowed === 0 || allowed === questions.length) throw new Error(`${name}: every answer is the same`)

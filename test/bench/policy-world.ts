@@ -1,6 +1,6 @@
 import type { Facts } from '../../src/model/decision.ts'
-import type { Method } from '../../src/model/exchange.ts'
 import type { Identity } from '../../src/model/identity.ts'
+import { Ambiguous, canonicalTarget } from '../../src/model/target.ts'
 import type { PolicyFile } from '../../src/policy/compose.ts'
 import { zoneClocks } from '../../src/policy/language/zone-clock.ts'
 
@@ -88,8 +88,10 @@ export const filesOf = ({ tenants, rules }: World, check: boolean): PolicyFile[]
 
 /** One request, as Postern and as Cedar are asked. */
 export interface Question {
-  readonly facts: Facts
   readonly tenant: string
+  readonly identity: Identity
+  readonly target: string
+  readonly clientIp: string
   readonly call: object
 }
 
@@ -121,43 +123,67 @@ const callerOf = (tenant: string, number: number): Caller => {
   }
 }
 
+/** Which of several tenants asks: each as often as any other, or few often and most seldom, as in practice (Zipf's law). */
+export type Mix = 'even' | 'zipf'
+
+const choose = (tenants: number, mix: Mix): ((i: number) => number) => {
+  const weights = Array.from({ length: tenants }, (_, rank) => (mix === 'even' ? 1 : 1 / (rank + 1)))
+  const all = weights.reduce((sum, weight) => sum + weight, 0)
+  return i => {
+    // The golden ratio spreads the draws evenly.
+    let left = ((i * 0.6180339887498949) % 1) * all
+    for (const [rank, weight] of weights.entries()) {
+      left -= weight
+      if (left < 0) return rank
+    }
+    return 0
+  }
+}
+
 /** Requests of many callers on many routes: what a cache of one answer would not know. */
-export const questionsOf = ({ tenants, rules }: World, count: number, asked = tenants): Question[] => {
+export const questionsOf = ({ tenants, rules }: World, count: number, mix: Mix, asked = tenants): Question[] => {
   const callers = new Map<string, Caller>()
+  const tenantOf = choose(asked, mix)
   return Array.from({ length: count }, (_, i): Question => {
-    const tenant = tenantName((i * 7919) % asked)
+    const tenant = tenantName(tenantOf(i))
     const key = `${tenant} ${i % 64}`
     const caller = callers.get(key) ?? callerOf(tenant, i % 64)
     callers.set(key, caller)
     const account = `${regions[(i >> 2) % 3]}-${i % 5}`
     const path = `/v1/accounts/${account}/resource-${(i * 31) % routes(rules)}/item-${i}`
     const clientIp = i % 3 === 0 ? '10.1.2.3' : '203.0.113.9'
-    return { tenant, facts: factsOf(caller.identity, path, clientIp), call: callOf(caller, account, path, clientIp, tenant) }
+    const call = callOf(caller, account, path, clientIp, tenant)
+    return { tenant, identity: caller.identity, target: `${path}?limit=50&page=2`, clientIp, call }
   })
 }
 
-const factsOf = (identity: Identity, path: string, clientIp: string): Facts => ({
-  origin: {
-    id: 'bench',
-    method: 'GET' satisfies Method,
-    target: { path, query: 'limit=50&page=2' },
-    host: 'api.example',
-    scheme: 'https',
-    proof: 'shared-secret',
-    clientIp,
-    gatewayRequestId: null,
-    route: null,
-    publicUrl: null,
-    authorization: null,
-    dpop: null,
-    clientCertificate: null,
-    headers: ['accept', 'application/json', 'x-purpose', 'bench'],
-    userAgent: 'bench',
-  },
-  identity,
-  now,
-  zones,
-})
+/** A request as the edge has just made it, of a token that is known. */
+export const factsOf = ({ identity, target, clientIp }: Question): Facts => {
+  const canonical = canonicalTarget(target)
+  if (canonical instanceof Ambiguous) throw new Error(canonical.why)
+  return {
+    origin: {
+      id: 'bench',
+      method: 'GET',
+      target: canonical,
+      host: 'api.example',
+      scheme: 'https',
+      proof: 'shared-secret',
+      clientIp,
+      gatewayRequestId: null,
+      route: null,
+      publicUrl: null,
+      authorization: null,
+      dpop: null,
+      clientCertificate: null,
+      headers: ['accept', 'application/json', 'x-purpose', 'bench'],
+      userAgent: 'bench',
+    },
+    identity,
+    now,
+    zones,
+  }
+}
 
 const callOf = ({ identity, entity }: Caller, account: string, path: string, clientIp: string, tenant: string): object => ({
   principal: { type: 'User', id: identity.subject },

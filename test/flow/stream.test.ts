@@ -1,8 +1,6 @@
 import { createHash } from 'node:crypto'
-import { writeFile } from 'node:fs/promises'
 import { createServer, type IncomingMessage, request, type Server } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
-import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type DemoProvider, startProvider } from '../../deploy/demo/provider.ts'
@@ -191,13 +189,27 @@ describe('a WebSocket', () => {
     await bounded.stop()
   })
 
-  it('ends within 5 s of a change of policy, with the reason on record', async () => {
-    const { socket } = await open(await provider.token('ann'))
-    expect(await echoed(socket, 'hello')).toBe('hello')
-    const policy = tenantPolicy('acme', provider.issuer, '  - { allow: staff-read, why: Read only now., who: staff, to: GET /v1/** }')
-    await writeFile(join(postern.dir, 'policies/acme.policy.yaml'), policy)
-    await closed(socket)
-    await expect.poll(streamRecord, { timeout: 5000 }).toMatchObject({ code: 'PST2105' })
+  it.each([
+    ['h2c', 'upgrade: h2c\r\nconnection: Upgrade\r\n'],
+    ['nothing that it names', ''],
+  ])('whose backend switches to %s gets 502, and no head of the backend', async (_, head) => {
+    const wrong = createServer().on('upgrade', (_req, socket) => {
+      socket.on('error', () => socket.destroy())
+      socket.write(`HTTP/1.1 101 Switching Protocols\r\n${head}x-evil: 1\r\n\r\nbytes of another protocol`)
+    })
+    await new Promise<void>(resolve => wrong.listen(0, '127.0.0.1', resolve))
+    const alone = await startPostern({ issuer: provider.issuer, upstreamPort: (wrong.address() as AddressInfo).port })
+    const lines = Object.entries(fields(await provider.token('ann'))).map(([name, value]) => `${name}: ${value}`)
+    const text = await sendRaw(alone.port, `GET /v1/ws HTTP/1.1\r\nhost: acme.test\r\n${lines.join('\r\n')}\r\n\r\n`)
+    expect(text).toMatch(/^HTTP\/1\.1 502 /)
+    expect(text).not.toMatch(/evil|another protocol|101/)
+    await expect
+      .poll(() => alone.records().findLast(one => one['kind'] === 'exchange'))
+      .toMatchObject({ code: 'PST5002', response: { status: 502 } })
+    expect(alone.app.status()).toMatchObject({ in_flight: 0, streams: 0 })
+    await alone.stop()
+    wrong.closeAllConnections()
+    wrong.close()
   })
 
   it('to a backend that is gone gets 502', async () => {

@@ -29,4 +29,13 @@ export const rows = (seed: number): readonly Row[] => [
     SEED: String(seed),
     POLICIES: '2000',
   }),
+  testing('check: values and errors are those of another implementation of CEL', 'test/unit/policy/check-fuzz.test.ts', {
+    SEED: String(seed),
+    CASES: '100000',
+  }),
+  testing('diff and never agree with asking every request of a small world', 'test/unit/policy/tools/brute.test.ts', {
+    SEED: String(seed),
+    CASES: '500',
+  }),
+  testing('replay agrees with deciding again', 'test/unit/policy/replay-property.test.ts', { SEED: String(seed), CASES: '2000' }),
 ]

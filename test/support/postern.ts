@@ -10,10 +10,11 @@ import type { Finding } from '../../src/model/finding.ts'
 import { writeKeyPair } from '../../src/record/keys.ts'
 import { createLog } from '../../src/record/log.ts'
 import type { Runtime } from '../../src/runtime.ts'
+import { platformPolicy } from './platform-policy.ts'
+
+export { platformPolicy } from './platform-policy.ts'
 
 export const gatewaySecret = 'proof-of-the-gateway-0123456789abcdef-0123456789abcdef'
-
-export const platformPolicy = 'postern: policy/v1\ntenant: _platform\nowners: [platform@example.com]\nrules: []\n'
 
 /** A tenant whose staff may do anything below /v1; groups name who they are. */
 export const tenantPolicy = (tenant: string, issuer: string, rules = ''): string => `postern: policy/v1

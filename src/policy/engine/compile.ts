@@ -3,19 +3,20 @@ import type { Method } from '../../model/exchange.ts'
 import { merged, type Obligations } from '../../model/obligation.ts'
 import type { PolicyDocument } from '../language/read.ts'
 import type { Rule } from '../language/rule.ts'
-import { no, not, type Side, type Tri, told, unsure, yes } from '../language/tri.ts'
+import { both, no, not, type Side, type Tri, told, unsure, yes } from '../language/tri.ts'
 import { anyone } from '../language/who.ts'
 import { type CallerBits, type Callers, type CallerTest, callersTest, callerTests, compileWho } from './callers.ts'
 import { type Condition, compileWhen, type Look, type SharedTests, type Test } from './conditions.ts'
 import { type CompiledLogin, compileLogin } from './login.ts'
-import { candidates, named, type RouteIndex, RouteTree } from './route-index.ts'
+import { candidates, named, type RouteIndex, type RouteTable } from './route-index.ts'
+import { RouteTree } from './route-tree.ts'
 
 export interface CompiledRule {
   readonly name: string
   /** All of them, with their words. */
   readonly conditions: readonly Condition[]
-  /** Those beside `who`, in the order in which they are asked. */
-  readonly others: readonly Test[]
+  /** All of them beside `who`; null: there is none. */
+  readonly others: Test | null
   /** Permission role of an allow. */
   readonly role: string | null
   /** First moment at which the rule no longer holds; null: for ever. */
@@ -54,11 +55,16 @@ export interface CompiledPolicy {
 export const compilePolicy = (tenant: string, digest: string, document: PolicyDocument): CompiledPolicy =>
   finish(compilingPolicy(tenant, digest, document))
 
-export function* compilingPolicy(tenant: string, digest: string, document: PolicyDocument): Steps<CompiledPolicy> {
+export function* compilingPolicy(
+  tenant: string,
+  digest: string,
+  document: PolicyDocument,
+  tests: SharedTests = new Map(),
+): Steps<CompiledPolicy> {
   const who = compileWho(document.who, document.claims)
   const tree = new RouteTree()
-  const deny = yield* compiledRules('deny', document, who, tree)
-  const allow = yield* compiledRules('allow', document, who, tree)
+  const deny = yield* compiledRules('deny', document, { who, tree, tests })
+  const allow = yield* compiledRules('allow', document, { who, tree, tests })
   const table = yield* tree.table()
   const handing = allow.flatMap(({ role, shadow }) => (role === null ? [] : { role, shadow }))
   return {
@@ -73,17 +79,21 @@ export function* compilingPolicy(tenant: string, digest: string, document: Polic
   }
 }
 
+interface Compiling {
+  readonly who: ReadonlyMap<string, Callers>
+  readonly tree: RouteTree
+  readonly tests: SharedTests
+}
+
 function* compiledRules(
   effect: Rule['effect'],
   { rules, always, claims }: PolicyDocument,
-  who: ReadonlyMap<string, Callers>,
-  tree: RouteTree,
+  { who, tree, tests }: Compiling,
 ): Steps<readonly CompiledRule[]> {
   const names = [...who.keys(), anyone]
   const first = effect === 'deny' ? 0 : names.length
   const places = new Map(names.map((name, place) => [name, first + place]))
   const compiled: CompiledRule[] = []
-  const tests: SharedTests = new Map()
   for (const rule of rules) {
     if (rule.effect !== effect) continue
     tree.add({ effect, to: rule.to, who: rule.who.map(name => places.get(name) ?? -1) })
@@ -112,13 +122,29 @@ const compileRule = (
   return {
     name: rule.name,
     conditions: [...bounds, callers, ...others],
-    others: [...bounds, ...others].map(({ test }) => test),
+    others: allOf([...bounds, ...others].map(({ test }) => test)),
     role: rule.role?.name ?? null,
     until: rule.until,
     login: rule.login && compileLogin(rule.login),
     obligations: merged(always, rule.own),
     shadow: rule.mode === 'shadow',
   }
+}
+
+const allOf = (tests: readonly Test[]): Test | null => {
+  const [first = null] = tests
+  return tests.length < 2 ? first : look => together(tests, look)
+}
+
+/** One that fails beats one that cannot be told. */
+const together = (tests: readonly Test[], look: Look): Tri => {
+  let out: Tri = yes
+  for (const test of tests) {
+    const held = test(look)
+    if (held === no) return no
+    if (held === unsure) out = unsure
+  }
+  return out
 }
 
 const window = ({ from, until }: Rule): Condition[] => [
@@ -131,27 +157,19 @@ const onIdentity =
   look =>
     test(look.facts.identity)
 
-/** All conditions together: one that fails beats one that cannot be told. */
-export const evaluate = (rule: CompiledRule, look: Look): Tri => {
-  let out: Tri = yes
-  for (const { test } of rule.conditions) {
-    const held = test(look)
-    if (held === no) return no
-    if (held === unsure) out = unsure
-  }
-  return out
-}
+/** All conditions of a rule. */
+export const evaluate = ({ conditions }: CompiledRule, look: Look): Tri =>
+  together(
+    conditions.map(({ test }) => test),
+    look,
+  )
 
 /** What `evaluate` says of a rule that is a candidate; whom it names is looked up, so most rules are not even touched. */
-const judged = (set: RuleSet, number: number, bits: CallerBits, look: Look): Tri => {
-  let out = named(set.index, number, bits)
-  if (out === no) return no
-  for (const test of set.rules[number]?.others ?? []) {
-    const held = test(look)
-    if (held === no) return no
-    if (held === unsure) out = unsure
-  }
-  return out
+const judged = ({ rules, effect, table, bits }: RouteMatch, number: number, look: Look): Tri => {
+  const who = named(table, effect, number, bits)
+  if (who === no) return no
+  const others = rules[number]?.others ?? null
+  return others === null ? who : both(who, others(look))
 }
 
 export interface Match {
@@ -161,28 +179,30 @@ export interface Match {
 
 /** The rules of one effect that cover the method and path of a request. */
 export interface RouteMatch {
-  readonly set: RuleSet
+  readonly effect: Rule['effect']
+  readonly table: RouteTable
+  readonly rules: readonly CompiledRule[]
   /** In file order. */
   readonly numbers: readonly number[]
   readonly bits: CallerBits
 }
 
 /** The first deny that matches, in file order. One that cannot be evaluated matches. `shadow`: as if shadow rules were enforced. */
-export const firstDeny = ({ set, numbers, bits }: RouteMatch, look: Look, shadow: boolean): Match | null => {
-  for (const number of numbers) {
-    const held = judged(set, number, bits, look)
+export const firstDeny = (match: RouteMatch, look: Look, shadow: boolean): Match | null => {
+  for (const number of match.numbers) {
+    const held = judged(match, number, look)
     if (held === no) continue
-    const rule = set.rules[number]
+    const rule = match.rules[number]
     if (rule !== undefined && (shadow || !rule.shadow)) return { rule, inDoubt: held === unsure }
   }
   return null
 }
 
 /** The first allow that matches, in file order. One that cannot be evaluated does not. `shadow`: as if shadow rules were enforced. */
-export const firstAllow = ({ set, numbers, bits }: RouteMatch, look: Look, shadow: boolean): CompiledRule | null => {
-  for (const number of numbers) {
-    if (judged(set, number, bits, look) !== yes) continue
-    const rule = set.rules[number]
+export const firstAllow = (match: RouteMatch, look: Look, shadow: boolean): CompiledRule | null => {
+  for (const number of match.numbers) {
+    if (judged(match, number, look) !== yes) continue
+    const rule = match.rules[number]
     if (rule !== undefined && (shadow || !rule.shadow)) return rule
   }
   return null

@@ -42,7 +42,7 @@ export interface Condition {
   readonly test: Test
 }
 
-/** Tests of one file by what they ask: rules that ask the same share one, which is then at hand when the next rule asks it. */
+/** Tests of one load by what they ask: rules that ask the same, of whichever tenant, share one, which is then at hand when the next rule asks it. */
 export type SharedTests = Map<string, Test>
 
 const shared = (tests: SharedTests, key: readonly unknown[], make: () => Test): Test => {

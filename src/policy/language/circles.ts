@@ -1,3 +1,8 @@
+const shown = 8
+
+const spelled = (path: readonly string[]): string =>
+  (path.length <= shown ? path : [...path.slice(0, shown - 2), '...', path.at(-1)]).join(' -> ')
+
 /** Definitions that lead back to themselves, or are too many names deep, with what to say about each. */
 export const circles = (definitions: ReadonlyMap<string, readonly string[]>, deepest = 4): ReadonlyMap<string, string> => {
   const faults = new Map<string, string>()
@@ -10,7 +15,7 @@ export const circles = (definitions: ReadonlyMap<string, readonly string[]>, dee
     for (const next of definitions.get(name) ?? []) {
       const start = here.indexOf(next)
       if (start >= 0)
-        faults.set(name, `"${name}" leads back to itself (${[...here.slice(start), next].join(' -> ')}). Remove one of the names.`)
+        faults.set(name, `"${name}" leads back to itself (${spelled([...here.slice(start), next])}). Remove one of the names.`)
       else most = Math.max(most, depth(next, here))
     }
     depths.set(name, most + 1)

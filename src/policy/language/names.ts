@@ -1,4 +1,4 @@
-import { nearest } from '../../config/nearest.ts'
+import { mostGuesses, nearest } from '../../config/nearest.ts'
 import type { Source } from '../../config/source.ts'
 
 /** Words that stand for something in policies, tests, audit reasons or permits; a rule of that name would make a record ambiguous. */
@@ -61,6 +61,5 @@ export const unknownName = (
   return `"${typed}" is not defined under ${where}. ${offer}.`
 }
 
-/** A guess costs a comparison with every name: a hostile file of wrong names must not make that a matter of minutes. */
 export const nearestName = (source: Source, typed: string, known: Iterable<string>): string | null =>
-  source.findings.length < 100 ? nearest(typed, [...known]) : null
+  source.findings.length < mostGuesses ? nearest(typed, [...known]) : null

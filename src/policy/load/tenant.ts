@@ -1,5 +1,6 @@
 import type { Steps } from '../../config/steps.ts'
 import { byPosition, type Finding } from '../../model/finding.ts'
+import type { SharedTests } from '../engine/conditions.ts'
 import { type Tested, testingVersion } from '../tests/tested.ts'
 import type { Entry } from './composition.ts'
 import { misplacedFiles, type TenantFiles } from './folder.ts'
@@ -18,14 +19,23 @@ export interface ComposeOptions {
   readonly now: number
 }
 
+/** What all tenants of one load have in common. */
+export interface Loading {
+  /** SHA-256 of a policy file, hex. */
+  digestOf(file: PolicyFile): string
+  readonly tests: SharedTests
+}
+
 /** Bytes that were read before are not read again. */
 export function* readingAgain(
   tenant: string,
   file: PolicyFile,
-  digest: string,
   known: readonly (Version | null | undefined)[],
+  { digestOf, tests }: Loading,
 ): Steps<Version> {
-  return known.find(version => version?.digest === digest && version.file === file.name) ?? (yield* readingVersion(tenant, file, digest))
+  const digest = digestOf(file)
+  const before = known.find(version => version?.digest === digest && version.file === file.name)
+  return before ?? (yield* readingVersion(tenant, file, digest, tests))
 }
 
 /** One tenant as read, before it is compared with others. */
@@ -43,17 +53,16 @@ export interface TenantLoad {
   /** Null: missing or refused. */
   readonly platform: Version | null
   readonly before: Entry | undefined
-  /** SHA-256 of a policy file, hex. */
-  digestOf(file: PolicyFile): string
+  readonly loading: Loading
   readonly options: ComposeOptions
 }
 
 const missing = (tenant: string): PolicyFile => ({ name: `${tenant}.policy.yaml`, bytes: Buffer.alloc(0) })
 
-export function* readingTenant({ tenant, own, platform, before, digestOf, options }: TenantLoad): Steps<Part> {
+export function* readingTenant({ tenant, own, platform, before, loading, options }: TenantLoad): Steps<Part> {
   const lastGood = before?.enforced ?? null
   const file = own.policies[0] ?? missing(tenant)
-  const onDisk = yield* readingAgain(tenant, file, digestOf(file), knownVersions(before))
+  const onDisk = yield* readingAgain(tenant, file, knownVersions(before), loading)
   const gated = options.testsGateReload && options.withoutTests !== true
   const tested = yield* testingVersion({ version: onDisk, tests: own.tests, platform, run: gated, before: before?.tested ?? null })
   const misplaced = misplacedFiles(own)

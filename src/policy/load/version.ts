@@ -4,6 +4,7 @@ import { opening, type Source } from '../../config/source.ts'
 import { finish, type Steps } from '../../config/steps.ts'
 import type { Finding } from '../../model/finding.ts'
 import { type CompiledPolicy, compilingPolicy } from '../engine/compile.ts'
+import type { SharedTests } from '../engine/conditions.ts'
 import { platformName } from '../language/names.ts'
 import { readingPolicy } from '../language/read.ts'
 import type { Recognise } from '../language/recognise-shape.ts'
@@ -41,7 +42,7 @@ export const digestOf = (bytes: Buffer): string => hash('sha256', bytes, 'hex')
 
 export const readVersion = (tenant: string, file: PolicyFile, digest: string): Version => finish(readingVersion(tenant, file, digest))
 
-export function* readingVersion(tenant: string, file: PolicyFile, digest: string): Steps<Version> {
+export function* readingVersion(tenant: string, file: PolicyFile, digest: string, tests: SharedTests = new Map()): Steps<Version> {
   const source = yield* opening({ file: file.name, bytes: file.bytes, family: 'P' })
   yield
   const scope = scopeOf(source, tenant === platformName)
@@ -50,7 +51,7 @@ export function* readingVersion(tenant: string, file: PolicyFile, digest: string
     tenant,
     file: file.name,
     digest,
-    policy: document && (yield* compilingPolicy(tenant, digest, document)),
+    policy: document && (yield* compilingPolicy(tenant, digest, document, tests)),
     recognise,
     findings: source.findings,
     scope: source.root === null ? null : scope,

@@ -134,7 +134,7 @@ const unrecognised = (possible: readonly Tenant[], dim: Dim): readonly string[] 
 }
 
 /** Without the audiences: only recognition reads them. */
-const namesOf = ({ standard, claims, headers, query }: ReadSet): readonly string[] =>
+export const namesOf = ({ standard, claims, headers, query }: ReadSet): readonly string[] =>
   [
     ...new Set([
       ...[...standard].filter(name => name !== 'aud'),

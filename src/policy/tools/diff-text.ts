@@ -1,6 +1,6 @@
+import { type Example, spelledExample } from './classes/example.ts'
 import { type Change, type Decided, spelledPlaces, type TenantDiff } from './diff.ts'
-import { type Example, spelledExample } from './example.ts'
-import type { Note } from './notes.ts'
+import type { Note } from './diff-notes.ts'
 
 export type Format = 'text' | 'md'
 

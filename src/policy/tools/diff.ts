@@ -4,15 +4,15 @@ import type { Composition, Entry } from '../compose.ts'
 import { platformName, rolePrefix } from '../language/names.ts'
 import { zoneClocks } from '../language/zone-clock.ts'
 import { roleOwner } from '../load/roles.ts'
-import { commonBase, issuersOf } from './class-facts.ts'
-import { type Described, describe, type Kind } from './describe.ts'
-import type { Example } from './example.ts'
-import { examples } from './examples.ts'
-import { documentNotes, type Note, recogniseNotes } from './notes.ts'
-import { type Route, routesOf } from './routes.ts'
-import type { Subject } from './subject.ts'
-import { transitionsOn, type Verdict } from './transitions.ts'
-import { type World, type WorldSource, worldOf } from './world.ts'
+import type { Example } from './classes/example.ts'
+import { commonBase, issuersOf } from './classes/facts.ts'
+import { type Route, routesOf } from './classes/routes.ts'
+import type { Subject } from './classes/subject.ts'
+import { transitionsOn, type Verdict } from './classes/transitions.ts'
+import { type World, type WorldSource, worldOf } from './classes/world.ts'
+import { examples } from './diff-examples.ts'
+import { documentNotes, modeNotes, type Note, recogniseNotes } from './diff-notes.ts'
+import { type Described, describe, type Kind } from './diff-words.ts'
 
 export interface Decided {
   readonly effect: Effect
@@ -72,7 +72,11 @@ const diffTenant = (tenant: string, before: Composition, after: Composition): Te
   const [a, b] = [was ?? nobodyIn(before, source.recognise), is ?? nobodyIn(after, source.recognise)]
   if (a === null || b === null || (was && is && isUntouched(old, now, before, after))) return null
   const { changes, unproven } = compare(a, b, [now, old].map(entry => entry?.tested.files ?? []).find(files => files.length > 0) ?? [])
-  const notes = [...prefixNotes(tenant, before, after), ...(was && is ? recogniseNotes(a, b) : []), ...orderNote(a, b, changes)]
+  const notes = [
+    ...prefixNotes(tenant, before, after),
+    ...(was && is ? [...modeNotes(a, b), ...recogniseNotes(a, b)] : []),
+    ...orderNote(a, b, changes),
+  ]
   if (changes.length + unproven.length + notes.length === 0) return null
   return { tenant, state: was ? (is ? 'changed' : 'removed') : 'added', notes, changes, unproven }
 }

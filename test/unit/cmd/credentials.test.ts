@@ -73,7 +73,7 @@ beforeEach(async () => {
   const never = (): never => {
     throw new Error('not asked for')
   }
-  socket = await listenControl(state, { status: never, reload: never, rollback: never, drain: never, credentials })
+  socket = await listenControl(state, { status: never, reload: never, rollback: never, drain: never, deny: never, credentials })
 })
 afterEach(async () => {
   await socket.close()

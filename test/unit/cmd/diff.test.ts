@@ -96,6 +96,7 @@ describe('postern diff of two folders', () => {
     ['two ranges', ['./a../b', './a../b']],
     ['one side only', ['./policies']],
     ['a folder that is not there', ['./policies.../nowhere']],
+    ['a moment that is none', ['./policies.../policies', '--at', 'noon']],
     ['an unknown format', ['./policies.../policies', '--format', 'html']],
     ['an unknown --fail-on', ['./policies.../policies', '--fail-on', 'loses']],
   ])('%s is refused', async (_, args) => {

@@ -1,25 +1,13 @@
 import type { PolicyFile } from '../../../src/policy/compose.ts'
+import type { Chance } from '../../support/chance.ts'
 import { type Asked, handing, tenantFile } from './fixtures.ts'
 import type { NaiveCaller, NaivePolicy, NaiveRule, NaiveTime } from './naive.ts'
 
-/** Mulberry32: the seed in the title of a failing test repeats it. */
-export const chance = (seed: number) => {
-  let state = seed
-  const next = (): number => {
-    state = (state + 0x6d2b79f5) | 0
-    let t = Math.imul(state ^ (state >>> 15), 1 | state)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296
-  }
-  const below = (n: number): number => Math.floor(next() * n)
-  const pick = <T>(items: readonly T[]): T => items[below(items.length)] as T
-  const some = <T>(items: readonly T[], most: number): T[] => Array.from({ length: 1 + below(most) }, () => pick(items))
-  return { below, pick, some, maybe: (percent: number): boolean => next() * 100 < percent }
-}
-export type Chance = ReturnType<typeof chance>
+export { type Chance, chance } from '../../support/chance.ts'
 
 const segments = ['a', 'b', 'v1']
-const patternOf = ({ pick, below, maybe }: Chance): string => {
+const patternOf = ({ pick, below, maybe }: Chance, crowded: boolean): string => {
+  if (crowded) return pick(['/**', '/a/**', '/{x0}/**', '/a'])
   const parts = Array.from({ length: below(4) }, (_, i) => pick([...segments, `{x${i}}`]))
   if (maybe(50)) parts.push('**')
   else if (maybe(15)) parts.push('')
@@ -63,7 +51,7 @@ const windowOf = (c: Chance): NaiveTime => ({
 const loginOf = (c: Chance) =>
   c.pick([{ acr: ['high', 'low'] }, { amr: ['hwk'] }, { within: '15m' }, { acr: ['high'], amr: ['hwk', 'otp'], within: '2m' }])
 
-const ruleOf = (c: Chance, i: number, names: readonly string[]): NaiveRule => {
+const ruleOf = (c: Chance, i: number, names: readonly string[], crowded: boolean): NaiveRule => {
   const effect = c.maybe(50) ? 'allow' : 'deny'
   const when = {
     ...(c.maybe(20) ? { time: windowOf(c) } : {}),
@@ -78,7 +66,7 @@ const ruleOf = (c: Chance, i: number, names: readonly string[]): NaiveRule => {
     [effect]: `r${i}`,
     who: c.maybe(50) ? 'anyone' : c.some(own, 2),
     ...(c.maybe(25) ? { except: c.some(opposite, 2) } : {}),
-    to: Array.from({ length: 1 + c.below(2) }, () => `${c.pick(['GET', 'GET POST', 'ANY', 'PUT'])} ${patternOf(c)}`),
+    to: Array.from({ length: 1 + c.below(2) }, () => `${c.pick(['GET', 'GET POST', 'ANY', 'PUT'])} ${patternOf(c, crowded)}`),
     ...(Object.keys(when).length > 0 ? { when } : {}),
     ...(c.maybe(20) ? { mode: 'shadow' as const } : {}),
     ...(c.maybe(15) ? { from: c.pick(moments) } : {}),
@@ -88,7 +76,9 @@ const ruleOf = (c: Chance, i: number, names: readonly string[]): NaiveRule => {
   }
 }
 
-export const policyOf = (c: Chance): NaivePolicy => {
+/** `crowded` of a hundred have so many rules on a route that they are found by their callers. */
+export const policyOf = (c: Chance, crowded = 0): NaivePolicy => {
+  const many = crowded > 0 && c.maybe(crowded)
   const who: Record<string, NaiveCaller | (string | NaiveCaller)[]> = { w0: typed(c, callerOf(c)), w1: typed(c, callerOf(c)) }
   who['w2'] = [c.pick(['w0', 'w1']), typed(c, callerOf(c))]
   who['w3'] = ['w2', 'w0']
@@ -104,7 +94,7 @@ export const policyOf = (c: Chance): NaivePolicy => {
     dept: c.pick(['string', 'string?']),
     level: c.pick(['number', 'number?']),
   }
-  return { claims, who, rules: Array.from({ length: 1 + c.below(14) }, (_, i) => ruleOf(c, i, names)) }
+  return { claims, who, rules: Array.from({ length: many ? 60 + c.below(90) : 1 + c.below(14) }, (_, i) => ruleOf(c, i, names, many)) }
 }
 
 export const askedOf = (c: Chance): Asked => {

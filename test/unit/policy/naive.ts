@@ -174,8 +174,15 @@ const number = (ip: string): number | null => {
   return parts.length === 4 && parts.every(part => part >= 0 && part < 256) ? parts.reduce((sum, part) => sum * 256 + part, 0) : null
 }
 
+const local = new Map<string, Intl.DateTimeFormat>()
+const localText = (zone: string, now: number): string => {
+  const known = local.get(zone) ?? new Intl.DateTimeFormat('sv-SE', { timeZone: zone, dateStyle: 'short', timeStyle: 'medium' })
+  local.set(zone, known)
+  return known.format(now)
+}
+
 const timeHolds = ({ zone, days, 'month-days': monthDays, between }: NaiveTime, now: number): boolean => {
-  const [date = '', time = ''] = new Date(now).toLocaleString('sv-SE', { timeZone: zone }).split(' ')
+  const [date = '', time = ''] = localText(zone, now).split(' ')
   const weekday = new Date(`${date}T12:00:00Z`).toUTCString().slice(0, 3).toLowerCase()
   const [start = '', end = ''] = (between ?? '').split('-')
   const hours = time.slice(0, 5)

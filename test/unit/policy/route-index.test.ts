@@ -50,6 +50,28 @@ describe('paths', () => {
   })
 })
 
+describe('hundreds of names on one segment', () => {
+  const names = [
+    ...Array.from({ length: 300 }, (_, i) => `resource-${i}`),
+    ...Array.from({ length: 300 }, (_, i) => `${(i * 7919) % 997}x${(i * 104_729) % 991}`),
+    ...['a', 'b', 'ab', 'ba', 'abc', 'cba', 'caf%C3%A9', 'caf%C3%A8', '%F0%9F%98%80', '%F0%9F%98%81', '~', '-', 'A', 'aa'],
+  ]
+  const unique = [...new Set(names)]
+  const engine = engineFor({
+    rules: unique.flatMap((name, i) => [deny(`d${i}`, { to: `POST /v1/${name}` }), allow(`a${i}`, { to: `GET /v1/${name}` })]),
+  })
+
+  it('are each found, for denies and for allows, and nothing beside them', () => {
+    for (const [i, name] of unique.entries()) {
+      expect(decide(engine, { call: `GET /v1/${name}` }), name).toBe(`allow a${i}`)
+      expect(decide(engine, { call: `POST /v1/${name}` }), name).toBe(`deny d${i}`)
+      for (const other of [`${name}0`, `0${name}`, name.slice(0, -1) + (name.endsWith('!') ? '$' : '!')])
+        if (!unique.includes(other) && !/%[^%]?$|%.!$/.test(other))
+          expect(decide(engine, { call: `GET /v1/${other}` }), other).toBe('deny default')
+    }
+  })
+})
+
 describe('methods', () => {
   it('GET is not HEAD, ANY is every method, a line may name several', () => {
     expect(covered('GET /v1/a', 'HEAD /v1/a')).toEqual(no)

@@ -16,6 +16,8 @@ const none: MetricSources = {
   inFlight: () => 0,
   rateBuckets: () => 0,
   hideBytes: () => 0,
+  revocation: () => null,
+  streams: () => 0,
   directTraffic: () => false,
 }
 const create = (sources: Partial<MetricSources> = {}, runtime = false) =>

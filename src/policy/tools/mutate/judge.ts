@@ -74,7 +74,7 @@ export class Judge {
 
 /** A rule that is not there, in the place of one that was: it never matches. */
 const gone = (rule: CompiledRule | undefined): CompiledRule | undefined =>
-  rule && { ...rule, conditions: [{ label: 'gone', test: () => no }], others: [() => no] }
+  rule && { ...rule, conditions: [{ label: 'gone', test: () => no }], others: () => no }
 
 const compiledAlone = ({ tenant, digest, document }: CompiledPolicy, rule: Rule): CompiledRule | undefined => {
   const who = new Map([...reached([...rule.who, ...rule.except], document.who)])

@@ -76,14 +76,10 @@ const names = Object.keys(features)
 const [address, department] = [features['address'], features['department']] as [Feature, Feature]
 
 const groups = ['g1', 'g2', 'g3']
-const callers: readonly Partial<Asked>[] = [...subsets(groups).map(set => ({ groups: set })), { groups: null }, { groups: 'g1' }].flatMap(
-  claims =>
-    [[], ['bot'], ['bot', 'h'], ['bot', 'h', 'h'], ['other'], ['other', 'h'], ['stranger'], ['stranger', 'h'], ['stranger', 'h', 'h']].map(
-      agents => ({
-        claims,
-        agents,
-      }),
-    ),
+/** Nobody, each agent that a policy may name, and one that none does, over as many hops as tell bounds apart. */
+const chains = [[], ...['bot', 'other', 'stranger'].flatMap(id => [[id], [id, 'h'], [id, 'h', 'h']])]
+const callers: readonly Partial<Asked>[] = [...subsets(groups), null, 'g1'].flatMap(set =>
+  chains.map(agents => ({ claims: { groups: set }, agents })),
 )
 
 const patterns = ['/v1/a', '/v1/{x}', '/v1/**', '/**', '/v1/a/', '/v1/{x}/b', '/v1']

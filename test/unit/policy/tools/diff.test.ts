@@ -168,6 +168,13 @@ describe('diff', () => {
     expect(diffPolicies(at({}), at({ issuer: 'https://new.example' })).flatMap(diff => diff.changes)).toEqual([])
   })
 
+  it('says that refusals are let pass while a tenant observes, which is a gain', () => {
+    const at = (extra: object) => composed([platformFile(), of([allow('read')], extra)], null, { now: Date.parse('2026-11-20T00:00:00Z') })
+    const [enforced, observing] = [at({}), at({ mode: { 'observe-until': '2026-11-30T00:00:00Z' } })]
+    expect(diffPolicies(enforced, observing)).toMatchObject([{ notes: [{ kind: 'MODE', widens: true, narrows: false }], changes: [] }])
+    expect(diffPolicies(observing, enforced)).toMatchObject([{ notes: [{ kind: 'MODE', widens: false, narrows: true }], changes: [] }])
+  })
+
   it('compares only requests that are recognised: a rule on the claim that does it', () => {
     const extra = { claims: { tid: 'string' }, who: { own: { claims: { tid: 'acme' } }, foreign: { claims: { tid: 'globex' } } } }
     const at = (rules: readonly object[]) => composed([platformFile(), tenantFile('acme', { ...extra, rules })])

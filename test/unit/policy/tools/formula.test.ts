@@ -1,6 +1,15 @@
 import { describe, expect, it } from 'vitest'
 import { both, either, no, not, type Tri, unsure, yes } from '../../../../src/policy/language/tri.ts'
-import { all, any, type Dimension, type Formula, negated, openDimension, possible, unchosen } from '../../../../src/policy/tools/formula.ts'
+import {
+  all,
+  any,
+  type Dimension,
+  type Formula,
+  negated,
+  openDimension,
+  possible,
+  unchosen,
+} from '../../../../src/policy/tools/classes/formula.ts'
 
 let seed = 11
 const next = (n: number): number => {

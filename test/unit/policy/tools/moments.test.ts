@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { isWithin, type TimeWindow } from '../../../../src/policy/language/time.ts'
 import { zoneClocks } from '../../../../src/policy/language/zone-clock.ts'
-import { moments } from '../../../../src/policy/tools/moments.ts'
+import { moments } from '../../../../src/policy/tools/classes/moments.ts'
 
 const zones = zoneClocks()
 const window = (zone: string, extra: Partial<TimeWindow>): TimeWindow => ({ zone, days: null, monthDays: null, between: null, ...extra })

@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest'
 import { finish } from '../../../../src/config/steps.ts'
-import { candidates, RouteTree } from '../../../../src/policy/engine/route-index.ts'
+import { candidates } from '../../../../src/policy/engine/route-index.ts'
+import { RouteTree } from '../../../../src/policy/engine/route-tree.ts'
 import { parseLine, type RouteLine } from '../../../../src/policy/language/pattern.ts'
-import { covers, type PathPattern, pathAtoms } from '../../../../src/policy/tools/paths.ts'
+import { covers, type PathPattern, pathAtoms } from '../../../../src/policy/tools/classes/paths.ts'
 
 const line = (text: string): RouteLine => {
   const read = parseLine(`GET ${text}`)

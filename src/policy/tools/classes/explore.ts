@@ -1,4 +1,4 @@
-import type { Effect } from '../../model/decision.ts'
+import type { Effect } from '../../../model/decision.ts'
 import { maxClasses, TooMany } from './axis.ts'
 import type { Form } from './forms.ts'
 import { type Choice, type Dimension, onlyNo, onlyYes, openDimension, possible, unchosen } from './formula.ts'

@@ -1,5 +1,5 @@
-import type { ZoneClocks } from '../../model/decision.ts'
-import { isWithin, type TimeWindow } from '../language/time.ts'
+import type { ZoneClocks } from '../../../model/decision.ts'
+import { isWithin, type TimeWindow } from '../../language/time.ts'
 import { TooMany } from './axis.ts'
 
 const minuteMs = 60_000

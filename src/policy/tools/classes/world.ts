@@ -1,12 +1,13 @@
-import type { Decision, Effect, Facts, PolicyEngine } from '../../model/decision.ts'
-import type { Method } from '../../model/exchange.ts'
-import { noObligations, type Obligations } from '../../model/obligation.ts'
-import { policyEngine } from '../decide.ts'
-import { type CompiledPolicy, compilePolicy, type RuleSet } from '../engine/compile.ts'
-import { candidates } from '../engine/route-index.ts'
-import type { PolicyDocument } from '../language/read.ts'
-import type { Recognise } from '../language/recognise-shape.ts'
-import { type Tri, unsure } from '../language/tri.ts'
+import type { Decision, Effect, Facts, PolicyEngine } from '../../../model/decision.ts'
+import type { Method } from '../../../model/exchange.ts'
+import { noObligations, type Obligations } from '../../../model/obligation.ts'
+import { policyEngine } from '../../decide.ts'
+import { type CompiledPolicy, compilePolicy, type RuleSet } from '../../engine/compile.ts'
+import type { Look } from '../../engine/conditions.ts'
+import { candidates } from '../../engine/route-index.ts'
+import type { PolicyDocument } from '../../language/read.ts'
+import type { Recognise } from '../../language/recognise-shape.ts'
+import { both, type Tri, unsure } from '../../language/tri.ts'
 import { type Subject, subjectsOf } from './subject.ts'
 
 /** One tenant under one platform file. `policy` null: there is no such tenant, so nothing is allowed. */
@@ -95,7 +96,9 @@ const assuming = (set: RuleSet, subjects: readonly Subject[], oracle: { readonly
     const subject = subjects[number]
     if (!subject?.check) return rule
     const test = (): Tri => oracle.assumed.get(subject) ?? unsure
-    return { ...rule, conditions: [...rule.conditions, { label: 'when.check', test }], others: [...rule.others, test] }
+    const { others } = rule
+    const all = others === null ? test : (look: Look): Tri => both(others(look), test())
+    return { ...rule, conditions: [...rule.conditions, { label: 'when.check', test }], others: all }
   }),
 })
 

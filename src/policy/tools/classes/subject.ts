@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto'
-import { merged, type Obligations } from '../../model/obligation.ts'
-import type { Person } from '../language/caller-shape.ts'
-import type { ClaimType, Scalar } from '../language/claims.ts'
-import type { PolicyDocument } from '../language/read.ts'
-import type { Rule } from '../language/rule.ts'
-import { anyone } from '../language/who.ts'
+import { merged, type Obligations } from '../../../model/obligation.ts'
+import type { Person } from '../../language/caller-shape.ts'
+import type { ClaimType, Scalar } from '../../language/claims.ts'
+import type { PolicyDocument } from '../../language/read.ts'
+import type { Rule } from '../../language/rule.ts'
+import { anyone } from '../../language/who.ts'
 
 /** One question about a caller, with everything that it depends on. */
 export type Question =

@@ -1,5 +1,5 @@
-import { type Method, methods } from '../../model/exchange.ts'
-import type { RouteLine } from '../language/pattern.ts'
+import { type Method, methods } from '../../../model/exchange.ts'
+import type { RouteLine } from '../../language/pattern.ts'
 import { covers, type PathPattern, pathAtoms, segmentOf } from './paths.ts'
 import type { Subject } from './subject.ts'
 import type { World } from './world.ts'

@@ -1,5 +1,5 @@
-import type { Scalar, ScalarType } from '../language/claims.ts'
-import { no, type Tri, yes } from '../language/tri.ts'
+import type { Scalar, ScalarType } from '../../language/claims.ts'
+import { no, type Tri, yes } from '../../language/tri.ts'
 import type { AxisKind, Draft, Element } from './axis.ts'
 
 /** What stands at one place of the token. */

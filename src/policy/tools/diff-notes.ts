@@ -1,12 +1,12 @@
 import type { PolicyDocument } from '../language/read.ts'
-import { spelled } from './subject.ts'
-import type { WorldSource } from './world.ts'
+import { spelled } from './classes/subject.ts'
+import type { WorldSource } from './classes/world.ts'
 
 /** What changed beside the rules of a tenant. */
 export interface Note {
-  readonly kind: 'TENANTS' | 'RECOGNISE' | 'PLATFORM' | 'ORDER'
+  readonly kind: 'TENANTS' | 'MODE' | 'RECOGNISE' | 'PLATFORM' | 'ORDER'
   readonly text: string
-  /** Requests may be allowed that were not, or no longer: of recognition. */
+  /** Requests may be allowed that were not, or no longer are. */
   readonly widens: boolean
   readonly narrows: boolean
 }
@@ -42,6 +42,15 @@ const listNotes = (what: string, old: readonly string[], now: readonly string[])
   ...now.filter(one => !old.includes(one)).map(one => note('PLATFORM', `${what} ${one} is new`)),
   ...old.filter(one => !now.includes(one)).map(one => note('PLATFORM', `${what} ${one} is gone`)),
 ]
+
+/** Observe mode lets through what the tenant's own rules refuse. Rules are compared as they are enforced, so it is said apart. */
+export const modeNotes = (a: WorldSource, b: WorldSource): Note[] => {
+  const [old, now] = [a.policy?.document.observeUntil ?? null, b.policy?.document.observeUntil ?? null]
+  if (old === now) return []
+  const text =
+    now === null ? 'observe mode ends' : `until ${new Date(now).toISOString()} what its own rules refuse is let pass without a credential`
+  return [{ kind: 'MODE', text, widens: now !== null && now > (old ?? 0), narrows: now === null || now < (old ?? 0) }]
+}
 
 /** Which requests became the tenant's own, and which no longer are. Those are not split into classes: what the policy allows, they gain. */
 export const recogniseNotes = (a: WorldSource, b: WorldSource): Note[] => {

@@ -1,5 +1,5 @@
-import { decodeSegment } from '../../model/target.ts'
-import type { RouteLine, Segment } from '../language/pattern.ts'
+import { decodeSegment } from '../../../model/target.ts'
+import type { RouteLine, Segment } from '../../language/pattern.ts'
 
 /** A pattern and how it is compared: denies ignore one trailing slash. */
 export interface PathPattern {

@@ -1,8 +1,8 @@
-import type { Facts, ZoneClocks } from '../../model/decision.ts'
-import type { Method, Origin } from '../../model/exchange.ts'
-import type { Recognise } from '../language/recognise-shape.ts'
-import { put } from '../tests/caller.ts'
-import { requestFacts } from '../tests/run.ts'
+import type { Facts, ZoneClocks } from '../../../model/decision.ts'
+import type { Method, Origin } from '../../../model/exchange.ts'
+import type { Recognise } from '../../language/recognise-shape.ts'
+import { put } from '../../tests/caller.ts'
+import { requestFacts } from '../../tests/run.ts'
 import type { Draft } from './axis.ts'
 
 /** What every request of an analysis has: it is recognised as the tenant's own. */

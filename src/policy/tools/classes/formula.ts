@@ -1,4 +1,4 @@
-import { both, either, no, not, type Tri, unsure, yes } from '../language/tri.ts'
+import { both, either, no, not, type Tri, unsure, yes } from '../../language/tri.ts'
 
 /** Which of no, yes and unsure are still possible: one bit each. */
 export type Mask = number

@@ -1,10 +1,10 @@
 import type { Facts } from '../../model/decision.ts'
 import type { TestFile } from '../tests/file.ts'
-import { type Against, callersIn, type Example, madeBy, type Sample, sampleOf, written } from './example.ts'
-import type { RouteGroup } from './routes.ts'
-import type { Space } from './space.ts'
-import type { Comparing, Transition, Verdict } from './transitions.ts'
-import { engineOf, type Outcome, outcomeOf, type WorldSource } from './world.ts'
+import { type Against, callersIn, type Example, madeBy, type Sample, sampleOf, written } from './classes/example.ts'
+import type { RouteGroup } from './classes/routes.ts'
+import type { Space } from './classes/space.ts'
+import type { Comparing, Transition, Verdict } from './classes/transitions.ts'
+import { engineOf, type Outcome, outcomeOf, type WorldSource } from './classes/world.ts'
 
 interface Sides {
   readonly a: WorldSource

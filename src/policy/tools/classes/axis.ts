@@ -1,4 +1,4 @@
-import { type Tri, told } from '../language/tri.ts'
+import { type Tri, told } from '../../language/tri.ts'
 import type { Dimension, Formula } from './formula.ts'
 
 /** Classes of one route that are looked at. Beyond it the route is reported as not proven. */
