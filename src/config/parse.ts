@@ -8,6 +8,10 @@ const maxBytes = 2 * 1024 * 1024
 const maxDepth = 8
 /** Characters of one scalar. */
 const maxScalar = 4096
+/** Lexical tokens, blanks and line ends included. Each costs the parser up to a kilobyte; no policy of 2 MiB comes near it. */
+const maxTokens = 800_000
+/** Errors at which it is no document: the parser keeps each with a trace of its own. */
+const maxErrors = 100
 
 /** Parses one document of the YAML subset of policy section 3. Never throws: whatever is wrong is in `findings`. */
 export const parse = (unparsed: Unparsed): Parsed => finish(parsing(unparsed))
@@ -34,6 +38,7 @@ function* treeOf(text: string, report: Report): Steps<Node | null> {
   if (tooDeep(text)) return report.whole(107, `nested deeper than ${maxDepth} levels. Flatten it.`)
   try {
     const documents = yield* documentsOf(text, report)
+    if (documents === null) return report.whole(102, `the file has more than ${maxTokens} words and signs. Split it.`)
     const [document] = documents
     // The first alone: what follows a syntax error is mostly its echo.
     const [broken] = documents.flatMap(d => [...d.errors, ...d.warnings]).sort((x, y) => x.pos[0] - y.pos[0])
@@ -57,16 +62,22 @@ function* treeOf(text: string, report: Report): Steps<Node | null> {
 /** Lexical tokens between two pauses; a thousand take less than a millisecond. */
 const tokensAtOnce = 256
 
-/** What `parseAllDocuments` does, in steps. */
-function* documentsOf(text: string, report: Report): Steps<Documents> {
+/** What `parseAllDocuments` does, in steps, and no further than it is worth; null: too many tokens. */
+function* documentsOf(text: string, report: Report): Steps<Documents | null> {
   const parser = new Parser(offset => report.newLine(offset))
   const composer = new Composer({ uniqueKeys: false, logLevel: 'silent' })
   const documents: Documents = []
   report.newLine(0)
-  let tokens = 0
+  let [tokens, errors] = [0, 0]
   for (const lexeme of new Lexer().lex(text)) {
-    for (const token of parser.next(lexeme)) documents.push(...composer.next(token))
-    if (++tokens % tokensAtOnce === 0) yield
+    for (const token of parser.next(lexeme)) {
+      if (token.type === 'error') errors++
+      documents.push(...composer.next(token))
+    }
+    // What is wrong first is found, and a second document is one too many.
+    if (errors > maxErrors || documents.length > 1) break
+    if (++tokens > maxTokens) return null
+    if (tokens % tokensAtOnce === 0) yield
   }
   for (const token of parser.end()) {
     yield
