@@ -1,12 +1,14 @@
 import { stat } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
+import { systemClock } from '../src/deps.ts'
 import { formatFinding } from '../src/model/finding.ts'
-import { type Composition, compose } from '../src/policy/compose.ts'
+import { type Composition, composing } from '../src/policy/compose.ts'
 import { platformName } from '../src/policy/language/names.ts'
 import { diffPolicies, type TenantDiff } from '../src/policy/tools/diff.ts'
 import { diffText, type Format } from '../src/policy/tools/diff-text.ts'
 import { readPolicyFolder } from '../src/policy-folder.ts'
 import { isRevision, readPolicyRevision } from '../src/policy-revision.ts'
+import { inTurns } from '../src/turns.ts'
 import { exit, type Io } from './io.ts'
 import { count, plain } from './policies.ts'
 
@@ -14,7 +16,7 @@ export const help = `
 postern diff OLD..NEW [--policies DIR] [--fail-on gains] [--format text] [--json]
 
 Says who may do what under NEW that OLD refused, and the other way round: GAINS, LOSES, OBLIGATIONS (role, hide, limit, needs-login of what
-both allow) and ORDER (another rule decides the same), each with an example. It compares decisions, for every request there can be, not
+both allow) and ORDER (another rule decides the same), each with an example; OBSERVE where observe mode begins or ends. It compares decisions, for every request there can be, not
 text. A check is not looked into: a change that hangs on one names it. Shadow rules are not enforced, so they are not compared.
   OLD, NEW          Git revisions, or folders written with "./" or "/"; NEW left out is the folder as it is now: main..
   --policies DIR    the folder, also within revisions (default policies)
@@ -89,7 +91,9 @@ const load = async (side: Side, dir: string, io: Io): Promise<Composition | numb
     io.err(`postern diff: ${plain(formatFinding(read.error))}\n`)
     return exit.usage
   }
-  const { composition, findings } = compose(read.files, null, { issuers: null, testsGateReload: false, now: 0 })
+  // Behind every moment: whether observe mode would last too long is for check, with a clock; here it would hide the tenant.
+  const options = { issuers: null, testsGateReload: false, now: Number.POSITIVE_INFINITY }
+  const { composition, findings } = await inTurns(composing(read.files, null, options), systemClock)
   if (composition !== null) return composition
   for (const finding of findings.filter(one => one.severity === 'error').slice(0, 20))
     io.err(`${plain(`${name}: ${formatFinding(finding)}`)}\n`)

@@ -8,7 +8,7 @@ import { commonBase, issuersOf } from './class-facts.ts'
 import { type Described, describe, type Kind } from './describe.ts'
 import type { Example } from './example.ts'
 import { examples } from './examples.ts'
-import { documentNotes, type Note, recogniseNotes } from './notes.ts'
+import { documentNotes, type Note, observeNotes, recogniseNotes } from './notes.ts'
 import { type Route, routesOf } from './routes.ts'
 import type { Subject } from './subject.ts'
 import { transitionsOn, type Verdict } from './transitions.ts'
@@ -72,7 +72,8 @@ const diffTenant = (tenant: string, before: Composition, after: Composition): Te
   const [a, b] = [was ?? nobodyIn(before, source.recognise), is ?? nobodyIn(after, source.recognise)]
   if (a === null || b === null || (was && is && isUntouched(old, now, before, after))) return null
   const { changes, unproven } = compare(a, b, [now, old].map(entry => entry?.tested.files ?? []).find(files => files.length > 0) ?? [])
-  const notes = [...prefixNotes(tenant, before, after), ...(was && is ? recogniseNotes(a, b) : []), ...orderNote(a, b, changes)]
+  const beside = [...prefixNotes(tenant, before, after), ...observeNotes(a, b), ...(was && is ? recogniseNotes(a, b) : [])]
+  const notes = [...beside, ...orderNote(a, b, changes)]
   if (changes.length + unproven.length + notes.length === 0) return null
   return { tenant, state: was ? (is ? 'changed' : 'removed') : 'added', notes, changes, unproven }
 }
