@@ -75,6 +75,13 @@ describe('a line of never', () => {
     expect(judged('staff GET /v1/a', [deny('day', { when: days }), deny('night', { when: nights }), allow('read')])).toBe('')
   })
 
+  it('is refuted on the one day in many years on which two zones are so far apart', () => {
+    // Noon in Rome is six in New York, but for the weeks in which only one of them has summer time: those reach an 8 March in 2037.
+    const six = deny('six', { when: { time: { zone: 'America/New_York', between: '06:00-06:01' } } })
+    const noon = { time: { zone: 'Europe/Rome', between: '12:00-12:01', 'month-days': [8] } }
+    expect(judged('staff GET /v1/a', [six, allow('noon', { from: '2030-06-01', when: noon })])).toContain('at 2037-03-08T11:00:00.000Z')
+  })
+
   it('ignores a trailing slash, as denies do', () => {
     expect(judged('staff GET /v1/a', [allow('read', { to: 'GET /v1/a/' })])).toMatch(/^P706 GET \/v1\/a\/ /)
   })
