@@ -10,7 +10,7 @@ const [denyExact, denyRest, allowExact, allowRest] = [0, 1, 2, 3] as const
 type Kind = 0 | 1 | 2 | 3
 const kinds = 4
 
-/** Above so many rules on one spot they are found by their callers. */
+/** Above so many rules on one spot they are found by their callers, unless one names none: it would be lost, and a lost deny refuses nobody. */
 const most = 16
 
 interface Ending {
@@ -134,7 +134,6 @@ const listsOf = (endings: Branch['endings'], lists: number[]): number => {
   if (all.every(list => list.length === 0)) return 0
   const place = lists.length
   for (const list of all) {
-    // A rule that names no callers stands under none of them, and a deny that is not found refuses nobody.
     if (list.length <= most || list.some(({ who }) => who.length === 0)) lists.push(list.length, ...list.map(packed))
     else byCallers(list, lists)
   }
