@@ -26,7 +26,7 @@ const advice: readonly (readonly [words: RegExp, message: string])[] = [
   ],
   [
     /Block collections are not allowed within flow/,
-    'a text with "? " or "- " in it needs quotes inside [ ] and { }; quote it, or write it without them on a line below',
+    'a text with "? " or "- " in it needs quotes inside [ ] and { }; quote it. A check has no "? :": write (a && b) || (!a && c)',
   ],
   [/unresolved tag/i, 'YAML reads what begins with "!" as a tag; put the text in quotes, or write it below "|"'],
   [/Plain value cannot start with .*?(\S)$/, 'a value may begin with this character only in quotes; quote it'],
