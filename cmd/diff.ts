@@ -80,6 +80,8 @@ const sidesOf = async (range: string, dir: string): Promise<Sides | string> => {
 const sideOf = async (name: string, dir: string): Promise<Side | string | false> => {
   if (/^[./]/.test(name)) return (await stat(name).catch(() => null))?.isDirectory() ? { folder: name } : false
   const known = await isRevision(name, dir)
+  if (known === false && (await stat(name).catch(() => null))?.isDirectory())
+    return `"${name}" is a folder here and no commit: write ./${name}`
   return known === true ? { revision: name } : known
 }
 

@@ -188,6 +188,14 @@ describe('postern diff of Git revisions', () => {
     expect(existsSync(made)).toBe(false)
   })
 
+  it('says how a folder is written that stands in the place of a commit', async () => {
+    for (const range of ['src..', 'HEAD..src'])
+      expect(await run('--policies', join(dir, 'deploy/policies'), '--', range)).toMatchObject({
+        code: 64,
+        err: expect.stringContaining('"src" is a folder here and no commit: write ./src'),
+      })
+  })
+
   it('follows no links that a revision holds', async () => {
     await symlink('/etc/passwd', join(dir, 'deploy/policies/evil.policy.yaml'))
     commit('link')

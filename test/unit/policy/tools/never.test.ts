@@ -35,7 +35,7 @@ describe('a line of never', () => {
     expect(judged('sales GET /v1/a', [])).toBe('')
     expect(judged('sales POST /v1/a', [allow('read')])).toBe('')
     expect(judged('sales GET /v1/a', [allow('read')])).toBe(
-      'P706 GET /v1/a is allowed by read, e.g. for dept sales. Narrow read or add a deny; if this is meant, say so behind unless, or remove the line.',
+      'P706 GET /v1/a is allowed by read, e.g. for dept sales. Narrow read or add a deny; if this is meant, leave addresses out with unless ip-in [10.0.0.0/8], or remove the line.',
     )
   })
 
