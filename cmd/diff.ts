@@ -2,13 +2,13 @@ import { stat } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
 import { systemClock } from '../src/deps.ts'
 import { formatFinding } from '../src/model/finding.ts'
-import { type Composition, compose } from '../src/policy/compose.ts'
-import { parseInstant } from '../src/policy/language/moment.ts'
+import { type Composition, composing } from '../src/policy/compose.ts'
 import { platformName } from '../src/policy/language/names.ts'
 import { diffPolicies, type TenantDiff } from '../src/policy/tools/diff.ts'
 import { diffText, type Format } from '../src/policy/tools/diff-text.ts'
 import { readPolicyFolder } from '../src/policy-folder.ts'
 import { isRevision, readPolicyRevision } from '../src/policy-revision.ts'
+import { inTurns } from '../src/turns.ts'
 import { exit, type Io } from './io.ts'
 import { count, plain } from './policies.ts'
 
@@ -16,13 +16,12 @@ export const help = `
 postern diff OLD..NEW [--policies DIR] [--fail-on gains] [--format text] [--json]
 
 Says who may do what under NEW that OLD refused, and the other way round: GAINS, LOSES, OBLIGATIONS (role, hide, limit, needs-login of what
-both allow) and ORDER (another rule decides the same), each with an example. It compares decisions, for every request there can be, not
+both allow) and ORDER (another rule decides the same), each with an example; OBSERVE where observe mode begins or ends. It compares decisions, for every request there can be, not
 text. A check is not looked into: a change that hangs on one names it. Shadow rules are not enforced, so they are not compared.
   OLD, NEW          Git revisions, or folders written with "./" or "/"; NEW left out is the folder as it is now: main..
   --policies DIR    the folder, also within revisions (default policies)
   --fail-on WHAT    gains: exit 1 if anybody may do more; any: exit 1 if anything differs
   --format FORMAT   text, or md for a pull request
-  --at INSTANT      the moment of the load, for what depends on it (observe-until): 2026-11-23T10:00:00Z (default: now)
   --json            one JSON object: { tenants }
 Exit: 0 compared, 1 what --fail-on names, 2 not everything could be compared, 64 usage, or nothing to read.
 `
@@ -35,7 +34,6 @@ export const run = async (args: string[], io: Io): Promise<number> => {
       policies: { type: 'string', default: 'policies' },
       'fail-on': { type: 'string' },
       format: { type: 'string', default: 'text' },
-      at: { type: 'string' },
       json: { type: 'boolean', default: false },
     },
   })
@@ -46,10 +44,7 @@ export const run = async (args: string[], io: Io): Promise<number> => {
     return usage(io, 'write one OLD..NEW; --format is text or md, --fail-on is gains or any.')
   const sides = await sidesOf(range, values.policies)
   if (typeof sides === 'string') return usage(io, sides)
-  const now = values.at === undefined ? systemClock.now() : parseInstant(values.at)
-  if (typeof now !== 'number') return usage(io, `--at: ${now.message}`)
-  const reading = { dir: values.policies, now }
-  const [before, after] = [await load(sides.old, reading, io), await load(sides.now, reading, io)]
+  const [before, after] = [await load(sides.old, values.policies, io), await load(sides.now, values.policies, io)]
   if (typeof before === 'number') return before
   if (typeof after === 'number') return after
   const diffs = diffPolicies(before, after)
@@ -85,18 +80,22 @@ const sidesOf = async (range: string, dir: string): Promise<Sides | string> => {
 const sideOf = async (name: string, dir: string): Promise<Side | string | false> => {
   if (/^[./]/.test(name)) return (await stat(name).catch(() => null))?.isDirectory() ? { folder: name } : false
   const known = await isRevision(name, dir)
+  if (known === false && (await stat(name).catch(() => null))?.isDirectory())
+    return `"${name}" is a folder here and no commit: write ./${name}`
   return known === true ? { revision: name } : known
 }
 
 /** What would be in force; a number where that is nothing. */
-const load = async (side: Side, { dir, now }: { readonly dir: string; readonly now: number }, io: Io): Promise<Composition | number> => {
+const load = async (side: Side, dir: string, io: Io): Promise<Composition | number> => {
   const name = 'folder' in side ? side.folder : side.revision
   const read = 'folder' in side ? await readPolicyFolder(side.folder) : await readPolicyRevision(side.revision, dir)
   if ('error' in read) {
     io.err(`postern diff: ${plain(formatFinding(read.error))}\n`)
     return exit.usage
   }
-  const { composition, findings } = compose(read.files, null, { issuers: null, testsGateReload: false, now })
+  // Behind every moment: whether observe mode would last too long is for check, with a clock; here it would hide the tenant.
+  const options = { issuers: null, testsGateReload: false, now: Number.POSITIVE_INFINITY }
+  const { composition, findings } = await inTurns(composing(read.files, null, options), systemClock)
   if (composition !== null) return composition
   for (const finding of findings.filter(one => one.severity === 'error').slice(0, 20))
     io.err(`${plain(`${name}: ${formatFinding(finding)}`)}\n`)

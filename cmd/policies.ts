@@ -50,12 +50,18 @@ export const loadPolicies = async (command: string, args: PolicyArguments, io: I
     const inside = relative(resolve(args.dir), resolve(name)).split(sep).join('/')
     const found = known.has(inside) ? inside : known.has(name) ? name : null
     if (found === null) {
-      io.err(`postern ${command}: ${name} is not a policy or test file below ${args.dir}.\n`)
+      io.err(`postern ${command}: ${name} is not a policy or test file below ${args.dir}.${fileGuess(name, known)}\n`)
       return exit.usage
     }
     only.add(found)
   }
   return { ...composed, findings, files: folder.files, now, only: args.names.length === 0 ? null : only }
+}
+
+/** A tenant is named where a file is wanted. */
+const fileGuess = (name: string, known: ReadonlySet<string>): string => {
+  const own = `${name.replace(/(\.policy)?(\.ya?ml)?$/, '')}.policy.yaml`
+  return known.has(own) ? ` Write ${own}.` : ''
 }
 
 const refuse = (io: Io, findings: readonly Finding[]): number => {

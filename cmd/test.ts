@@ -54,8 +54,9 @@ export const run = async (args: string[], io: Io): Promise<number> => {
       json: { type: 'boolean', default: false },
     },
   })
-  const policies = await loadPolicies('test', { dir: values.policies, config: undefined, names: positionals, at: values.at }, io)
-  if (typeof policies === 'number') return policies
+  const loaded = await loadPolicies('test', { dir: values.policies, config: undefined, names: positionals, at: values.at }, io)
+  if (typeof loaded === 'number') return loaded
+  const policies = withBeside(loaded)
   const checked = selected(policies, values.strict)
   const runs = runAll(policies, { only: values.only, mutants: !values['no-mutants'] })
   const findings = [...checked, ...runs.flatMap(one => one.findings)]
@@ -83,6 +84,16 @@ export const run = async (args: string[], io: Io): Promise<number> => {
   }
   return errors > 0 ? exit.findings : sum(results, 'expectations') + sum(results, 'never') === 0 ? exit.cannotTell : exit.done
 }
+
+/** Whoever names one file of a tenant asks about the tenant: a fault in its other files is why nothing of it can be tested. */
+const withBeside = (policies: Policies): Policies => {
+  if (policies.only === null) return policies
+  const owners = new Set([...policies.only].map(ownerOf))
+  const names = policies.files.map(file => file.name)
+  return { ...policies, only: new Set([...policies.only, ...names.filter(name => owners.has(ownerOf(name)))]) }
+}
+
+const ownerOf = (file: string): string => file.slice(file.lastIndexOf('/') + 1).split('.', 1)[0] ?? ''
 
 const written = async (file: string, text: string, io: Io): Promise<boolean> => {
   try {

@@ -92,7 +92,13 @@ class Thread {
     const job = this.#next()
     if (job === undefined) return
     this.#job = job
-    this.#worker ??= this.#start()
+    try {
+      this.#worker ??= this.#start()
+    } catch (fault) {
+      // Where no thread can be had (a bound on processes) that is thrown here, perhaps in a callback of a thread that just ended.
+      this.#settle(one => one.reject(fault))
+      return
+    }
     // Nothing else may keep a command alive that waits for this.
     this.#worker.ref()
     this.#late = this.#clock.after(deadlineMs, () => this.#giveUp(`takes more than ${deadlineMs / 1000} s`))

@@ -1,4 +1,4 @@
-import { isMap, isScalar, isSeq, type YAMLParseError, type YAMLWarning, type Node as YamlNode } from 'yaml'
+import { isMap, isScalar, isSeq, visit, type YAMLParseError, type YAMLWarning, type Node as YamlNode } from 'yaml'
 
 /** Where a syntax error stands, and what to write instead: the parser's own words are about its grammar. */
 export interface SyntaxFault {
@@ -19,12 +19,14 @@ const advice: readonly (readonly [words: RegExp, message: string])[] = [
     /All mapping items must start at the same column|Sequence item without - indicator|block sequence may not be used/,
     `this line ${likeNeighbours}`,
   ],
-  [/end with a \]/, 'the list that begins with "[" is not closed; write "]"'],
-  [/end with a \}/, 'the map that begins with "{" is not closed; write "}"'],
   [/between flow|Unexpected flow-|in flow (sequence|map)/, flowText],
   [
     /Alias cannot be|Anchor cannot be/,
-    'a value begins with "*" or "&", which mean aliases and anchors in YAML; quote the text, or write other words',
+    'a value begins with "*" or "&", which mean aliases and anchors in YAML; for every caller write anyone, for every method ANY, and quote other texts',
+  ],
+  [
+    /Block collections are not allowed within flow/,
+    'a text with "? " or "- " in it needs quotes inside [ ] and { }; quote it. A check has no "? :": write (a && b) || (!a && c)',
   ],
   [/unresolved tag/i, 'YAML reads what begins with "!" as a tag; put the text in quotes, or write it below "|"'],
   [/Plain value cannot start with .*?(\S)$/, 'a value may begin with this character only in quotes; quote it'],
@@ -41,6 +43,16 @@ export const syntaxFault = (text: string, contents: YamlNode | null, { message, 
     const last = lastScalar(contents)
     return { offset: last ?? offset, message: `the text that begins here with a quote is not closed; write the same quote at its end.` }
   }
+  // The parser sees where the text stops to fit, which may be lines below.
+  const [, bracket] = /end with a ([\]}])/.exec(first) ?? []
+  if (bracket !== undefined) {
+    const [what, opening] = bracket === ']' ? (['list', '['] as const) : (['map', '{'] as const)
+    const begin = openBracket(contents, text, opening, offset)
+    return {
+      offset: begin ?? offset,
+      message: `the ${what} that begins ${begin === null ? `with "${opening}"` : 'here'} is not closed; write "${bracket}".`,
+    }
+  }
   if (/^Nested mappings/.test(first)) return { offset, message: `${nested(text, offset)}.` }
   const found = advice.find(([words]) => words.test(first))
   return { offset, message: found ? `${found[1]}.` : `YAML: ${first.trim()}` }
@@ -51,6 +63,18 @@ const nested = (text: string, offset: number): string => {
   const end = text.indexOf('\n', offset)
   const line = text.slice(offset, end < 0 ? undefined : end)
   return line.includes(': ') ? 'a text with ": " in it needs quotes; quote it' : `the line below ${likeNeighbours}`
+}
+
+/** Where the bracket stands that is open at `offset`, in what the parser made of the text. */
+const openBracket = (contents: YamlNode | null, text: string, bracket: string, offset: number): number | null => {
+  let found: number | null = null
+  visit(contents, {
+    Collection(_, { flow, range }) {
+      const [start = offset, , end = 0] = range ?? []
+      if (flow && text[start] === bracket && start < offset && end >= offset) found = Math.max(found ?? 0, start)
+    },
+  })
+  return found
 }
 
 const lastScalar = (contents: YamlNode | null): number | null => {

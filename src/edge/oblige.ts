@@ -53,8 +53,6 @@ const endToEnd = (answer: Answer): string[] | Refusal => {
     if (name === 'transfer-encoding' && value.toLowerCase() !== 'chunked') return new Refusal('PST5002', 'transfer-encoding')
     // Proofs are made for Postern: a nonce of the backend's would make the next one wrong.
     if (name === 'dpop-nonce') continue
-    // Proofs are made for Postern: a nonce of the backend's would make the next one wrong.
-    if (name === 'dpop-nonce') continue
     if (hopByHop.has(name) || /^x[-_.]postern[-_.]/.test(name)) continue
     if (name === 'content-length' && answer.status === 204) continue
     headers.push(name, value)

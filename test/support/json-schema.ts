@@ -28,6 +28,9 @@ const keywords: Readonly<Record<string, Keyword>> = {
   enum: (wanted: readonly Json[], value) => wrong(wanted.includes(value), `is none of ${wanted}`),
   const: (wanted: Json, value) => wrong(wanted === value, `is not ${wanted}`),
   pattern: (wanted: string, value) => wrong(typeof value !== 'string' || new RegExp(wanted, 'u').test(value), `does not fit ${wanted}`),
+  // In characters, as the draft counts them.
+  maxLength: (wanted: number, value) =>
+    wrong(typeof value !== 'string' || [...value].length <= wanted, `has more than ${wanted} characters`),
   minimum: (wanted: number, value) => wrong(typeof value !== 'number' || value >= wanted, `is below ${wanted}`),
   maximum: (wanted: number, value) => wrong(typeof value !== 'number' || value <= wanted, `is above ${wanted}`),
   minItems: (wanted: number, value) => wrong(!Array.isArray(value) || value.length >= wanted, `has fewer than ${wanted} entries`),

@@ -117,7 +117,8 @@ const listsOf = (endings: Branch['endings'], lists: number[]): number => {
   if (endings === null) return 0
   const place = lists.length
   for (const list of Object.values(endings)) {
-    if (list.length <= most) lists.push(list.length, ...list.map(packed))
+    // A rule that names no callers stands under none of them, and a deny that is not found refuses nobody.
+    if (list.length <= most || list.some(({ who }) => who.length === 0)) lists.push(list.length, ...list.map(packed))
     else byCallers(list, lists)
   }
   return place

@@ -28,7 +28,7 @@ export const parseClaim = (text: string): Claim | Wrong => {
   if (!found || type === undefined) {
     const guess = nearest(found?.[1] ?? text, claimTypes)
     return new Wrong(
-      `"${text}" is not a claim type${guess ? `; did you mean ${guess}?` : ''} Write one of ${claimTypes.join(', ')}, then "?" if it may be absent, then "from <token claim>".`,
+      `"${text}" is not a claim type${guess ? `; did you mean ${guess}?` : '.'} Write one of ${claimTypes.join(', ')}, then "?" if it may be absent, then "from <token claim>".`,
     )
   }
   const from = found[3] === undefined ? null : parseFrom(found[3])

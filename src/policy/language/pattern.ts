@@ -100,6 +100,9 @@ const parseSegment = (part: string, last: boolean): Segment | Fault => {
   }
   if (part === '**') return new Fault(302, '"**" stands before the end; it may only be the last segment.')
   if (/[*{}]/.test(part)) return new Fault(302, `"${part}" matches a part of a segment, which is not in the language; ${advice}.`)
+  // Other routers read this as a variable: as a literal, a deny would match nothing that anybody sends.
+  const [, named] = /^:([A-Za-z_]\w*)$/.exec(part) ?? []
+  if (named !== undefined) return new Fault(302, `"${part}" is no path variable here; write {${named.toLowerCase()}}.`)
   if (part === '') return last ? { literal: '' } : new Fault(302, 'the path has an empty segment ("//"); remove one "/".')
   const canonical = canonicalPath(`/${part}`)
   if (canonical instanceof Ambiguous) return new Fault(302, unreadable(part, canonical.why))

@@ -77,6 +77,8 @@ const signedIn: Shape<SignedIn> = {
     const found = node.kind === 'scalar' && typeof node.value === 'string' ? /^(\d{1,9}[smhd]) ago$/.exec(node.value) : null
     const ago = parseDuration(found?.[1] ?? '')
     if (ago !== null) return { ago }
+    if (node.kind === 'scalar' && typeof node.value === 'string' && / ago$/.test(node.value))
+      return fail(at, node, 306, `"${node.value}" is not how long ago; write a whole number and s, m, h or d: 5m ago.`)
     const moment = instant.read(node, at)
     return moment === bad ? bad : { at: moment }
   },

@@ -17,6 +17,8 @@ export interface Never {
 }
 
 const advice = 'write who, methods and a path, and where some addresses are not meant "unless ip-in [10.0.0.0/8]": contractors ANY /v1/**'
+/** Behind what is wrong with the methods or the path, for it may be the order that is wrong. */
+const form = 'The whole line is who, methods and a path: contractors ANY /v1/**.'
 const maxRanges = 256
 
 /** Reads one entry of `never`: `<who> <METHOD...> <path> [unless <ip-in or ip-not-in> [list]]` */
@@ -28,7 +30,7 @@ export const neverShape = (scope: Scope): Shape<Never> => ({
     const [, who, route, rest] = /^(\S+) (.+?)(?: unless(?: (.*))?)?$/.exec(value) ?? []
     if (who === undefined || route === undefined) return fail(at, node, 203, `"${value}" says not what must never be; ${advice}.`)
     const line = parseLine(route)
-    if ('number' in line) return wrong(at, node, value.indexOf(route), line.number, line.message)
+    if ('number' in line) return wrong(at, node, value.indexOf(route), line.number, `${line.message} ${form}`)
     const fault = callerFault(who, scope, at)
     if (fault !== null) return wrong(at, node, 0, fault.number, fault.message)
     const unless = value === `${who} ${route}` ? null : readUnless(rest ?? '', node, at, value.length - (rest ?? '').length)

@@ -4,9 +4,9 @@ import type { WorldSource } from './classes/world.ts'
 
 /** What changed beside the rules of a tenant. */
 export interface Note {
-  readonly kind: 'TENANTS' | 'MODE' | 'RECOGNISE' | 'PLATFORM' | 'ORDER'
+  readonly kind: 'TENANTS' | 'OBSERVE' | 'RECOGNISE' | 'PLATFORM' | 'ORDER'
   readonly text: string
-  /** Requests may be allowed that were not, or no longer are. */
+  /** Requests may be allowed that were not, or no longer are: of recognition and observe mode. */
   readonly widens: boolean
   readonly narrows: boolean
 }
@@ -43,13 +43,17 @@ const listNotes = (what: string, old: readonly string[], now: readonly string[])
   ...old.filter(one => !now.includes(one)).map(one => note('PLATFORM', `${what} ${one} is gone`)),
 ]
 
-/** Observe mode lets through what the tenant's own rules refuse. Rules are compared as they are enforced, so it is said apart. */
-export const modeNotes = (a: WorldSource, b: WorldSource): Note[] => {
-  const [old, now] = [a.policy?.document.observeUntil ?? null, b.policy?.document.observeUntil ?? null]
-  if (old === now) return []
+/** Observe mode lets pass whatever the tenant's rules refuse. The clock is left aside: an instant already past reads like any other. */
+export const observeNotes = (a: WorldSource, b: WorldSource): Note[] => {
+  const [was, is] = [a.policy?.document.observeUntil ?? null, b.policy?.document.observeUntil ?? null]
+  if (was === is) return []
+  const until = (moment: number): string => new Date(moment).toISOString()
+  const before = was === null ? '' : `, not ${until(was)}`
   const text =
-    now === null ? 'observe mode ends' : `until ${new Date(now).toISOString()} what its own rules refuse is let pass without a credential`
-  return [{ kind: 'MODE', text, widens: now !== null && now > (old ?? 0), narrows: now === null || now < (old ?? 0) }]
+    is === null
+      ? `no longer observed${before}: its rules are enforced`
+      : `until ${until(is)}${before}, what the tenant's rules refuse is let pass without a credential`
+  return [{ kind: 'OBSERVE', text, widens: is !== null && (was === null || is > was), narrows: was !== null && (is === null || is < was) }]
 }
 
 /** Which requests became the tenant's own, and which no longer are. Those are not split into classes: what the policy allows, they gain. */

@@ -24,11 +24,14 @@ export const diffText = (diffs: readonly TenantDiff[], format: Format): string =
 const section = (diff: TenantDiff, tenants: readonly string[], format: Format): string => {
   const state = diff.state === 'changed' ? '' : ` (${diff.state})`
   const head = `${some(tenants, 8, ' and ')}${state}`
-  const lines = [...diff.notes.map(noteLine), ...cut(diff.changes), ...diff.unproven.map(text => `NOT PROVEN: ${text}`)]
+  const lines = [...diff.notes.map(noteLine), ...cut(diff.changes), ...diff.unproven.map(text => `NOT PROVEN: ${text}`)].map(oneLine)
   return format === 'md'
     ? `### ${head}\n\n${lines.map(line => `- ${markdown(line)}\n`).join('')}`
     : `${head}\n${lines.map(line => `  ${line}\n`).join('')}`
 }
+
+/** A value of a policy with a line break in it could write lines of the report. */
+const oneLine = (line: string): string => line.replaceAll(/[\p{Cc}\u2028\u2029]/gu, ' ')
 
 const noteLine = ({ kind, text }: Note): string => `${kind}: ${text}`
 

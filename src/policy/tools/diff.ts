@@ -11,7 +11,7 @@ import type { Subject } from './classes/subject.ts'
 import { transitionsOn, type Verdict } from './classes/transitions.ts'
 import { type World, type WorldSource, worldOf } from './classes/world.ts'
 import { examples } from './diff-examples.ts'
-import { documentNotes, modeNotes, type Note, recogniseNotes } from './diff-notes.ts'
+import { documentNotes, type Note, observeNotes, recogniseNotes } from './diff-notes.ts'
 import { type Described, describe, type Kind } from './diff-words.ts'
 
 export interface Decided {
@@ -72,11 +72,8 @@ const diffTenant = (tenant: string, before: Composition, after: Composition): Te
   const [a, b] = [was ?? nobodyIn(before, source.recognise), is ?? nobodyIn(after, source.recognise)]
   if (a === null || b === null || (was && is && isUntouched(old, now, before, after))) return null
   const { changes, unproven } = compare(a, b, [now, old].map(entry => entry?.tested.files ?? []).find(files => files.length > 0) ?? [])
-  const notes = [
-    ...prefixNotes(tenant, before, after),
-    ...(was && is ? [...modeNotes(a, b), ...recogniseNotes(a, b)] : []),
-    ...orderNote(a, b, changes),
-  ]
+  const beside = [...prefixNotes(tenant, before, after), ...observeNotes(a, b), ...(was && is ? recogniseNotes(a, b) : [])]
+  const notes = [...beside, ...orderNote(a, b, changes)]
   if (changes.length + unproven.length + notes.length === 0) return null
   return { tenant, state: was ? (is ? 'changed' : 'removed') : 'added', notes, changes, unproven }
 }

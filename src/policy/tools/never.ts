@@ -51,7 +51,7 @@ const requestOf = ({ by, example }: Allowed): string =>
   `${example.method} ${example.target} is allowed by ${by}, e.g. for ${spelledExample(example)}`
 
 const refuted = (allowed: Allowed): string =>
-  `${requestOf(allowed)}. Narrow ${allowed.by} or add a deny; if this is meant, say so behind unless, or remove the line.`
+  `${requestOf(allowed)}. Narrow ${allowed.by} or add a deny; if this is meant, leave addresses out with unless ip-in [10.0.0.0/8], or remove the line.`
 
 class Proof {
   readonly #source: Tenant

@@ -47,6 +47,28 @@ describe('postern diff of two folders', () => {
     expect((await run(`${dir}/a..${dir}/b`, '--fail-on', 'gains')).code).toBe(1)
   })
 
+  it('observe mode is a gain, and hides no other change of the tenant, whatever the clock', async () => {
+    for (const at of ['1999-12-01T00:00:00Z', '2030-01-01T00:00:00Z', '2999-01-01T00:00:00Z']) {
+      await edit('b/acme.policy.yaml', 'tenant: acme\n', `tenant: acme\nmode: { observe-until: ${at} }\n`)
+      const { code, out } = await run(`${dir}/a..${dir}/b`, '--fail-on', 'gains')
+      expect(out).toContain(
+        `OBSERVE: until ${new Date(at).toISOString()}, what the tenant's rules refuse is let pass without a credential\n`,
+      )
+      expect(code).toBe(1)
+      expect((await run(`${dir}/b..${dir}/a`, '--fail-on', 'gains')).code).toBe(0)
+      await edit('b/acme.policy.yaml', `mode: { observe-until: ${at} }\n`, '')
+    }
+    for (const [side, at] of [
+      ['a', '2030-01-01T00:00:00Z'],
+      ['b', '2030-01-02T00:00:00Z'],
+    ] as const)
+      await edit(`${side}/acme.policy.yaml`, 'tenant: acme\n', `tenant: acme\nmode: { observe-until: ${at} }\n`)
+    await edit('b/acme.policy.yaml', 'ip-not-in', 'ip-in')
+    const { code, out } = await run(`${dir}/a..${dir}/b`, '--fail-on', 'gains')
+    expect([code, out]).toEqual([1, expect.stringMatching(/OBSERVE: until 2030-01-02.*, not 2030-01-01.*\n.*GAINS: contractors/)])
+    expect((await run(`${dir}/b..${dir}/a`)).out).toContain('OBSERVE: until 2030-01-01')
+  })
+
   it('a mere loss is nothing for --fail-on gains', async () => {
     await edit('b/globex.policy.yaml', 'kpmg|4471, kpmg|4502', 'kpmg|4471')
     expect((await run(`${dir}/a..${dir}/b`, '--fail-on', 'gains')).code).toBe(0)
@@ -96,7 +118,6 @@ describe('postern diff of two folders', () => {
     ['two ranges', ['./a../b', './a../b']],
     ['one side only', ['./policies']],
     ['a folder that is not there', ['./policies.../nowhere']],
-    ['a moment that is none', ['./policies.../policies', '--at', 'noon']],
     ['an unknown format', ['./policies.../policies', '--format', 'html']],
     ['an unknown --fail-on', ['./policies.../policies', '--fail-on', 'loses']],
   ])('%s is refused', async (_, args) => {
@@ -165,6 +186,14 @@ describe('postern diff of Git revisions', () => {
       expect(err).toContain('is not OLD..NEW of commits that git knows here')
     }
     expect(existsSync(made)).toBe(false)
+  })
+
+  it('says how a folder is written that stands in the place of a commit', async () => {
+    for (const range of ['src..', 'HEAD..src'])
+      expect(await run('--policies', join(dir, 'deploy/policies'), '--', range)).toMatchObject({
+        code: 64,
+        err: expect.stringContaining('"src" is a folder here and no commit: write ./src'),
+      })
   })
 
   it('follows no links that a revision holds', async () => {

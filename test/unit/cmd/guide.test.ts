@@ -17,7 +17,7 @@ describe('policies/README.md', () => {
   })
 
   it('shows tests that hold for the policy of acme', async () => {
-    const [, , tests = ''] = of('yaml')
+    const tests = of('yaml').find(text => text.startsWith('callers:')) ?? ''
     const head = 'postern: policy-test/v1\ntenant: acme\nnow: 2026-11-23T10:00:00+01:00\n'
     const files = [
       file('_platform.policy.yaml', await readFile(join(own, '_platform.policy.yaml'), 'utf8')),
@@ -28,11 +28,25 @@ describe('policies/README.md', () => {
     expect(composed(files).entries.get('acme')?.tested.files[0]?.expectations).toHaveLength(7)
   })
 
+  it('quotes northwind as it stands', async () => {
+    const quoted = of('yaml').filter(text => /^(always|never):|- allow: own-stock/.test(text))
+    expect(quoted).toHaveLength(3)
+    const files = await Promise.all(['policy', 'policy-test'].map(kind => readFile(join(own, `northwind.${kind}.yaml`), 'utf8')))
+    const lines = new Set(
+      files
+        .join('')
+        .split('\n')
+        .map(line => line.replace(/ +#.*/, '')),
+    )
+    for (const line of quoted.join('').trimEnd().split('\n')) expect(lines).toContain(line)
+    expect(files.join('')).toContain(/`(- \{ ask: will stock[^`]+)`/.exec(guide)?.[1])
+  })
+
   it('has an exercise that goes as it says', async () => {
     const dir = await mkdtemp(join(tmpdir(), 'postern-'))
     await cp(own, join(dir, 'mine'), { recursive: true })
     const [start = '', ...commands] = of('sh')
-    const [refused = '', survivors = '', sound = ''] = of('')
+    const [refused = '', survivors = '', sound = '', refuted = '', gains = ''] = of('')
     const run = async (line: string): Promise<string> => {
       const args = line
         .trim()
@@ -40,7 +54,7 @@ describe('policies/README.md', () => {
         .split(' ')
       let out = ''
       await main(
-        args.map(word => (word === 'mine' ? join(dir, 'mine') : word)),
+        args.map(word => (word === 'mine' ? join(dir, 'mine') : word.replace('./policies', own))),
         { out: said => (out += said), err: said => (out += said) },
       )
       return out
@@ -64,6 +78,14 @@ describe('policies/README.md', () => {
     for (const [, key, line] of survivors.matchAll(/^ {2}to (\w+) of \S+: {2}(.*)$/gm))
       await edit('globex.policy-test.yaml', `${key}:\n`, `${key}:\n  ${line}\n`)
     expect(await run(commands[1] ?? '')).toContain(sound)
+    const promise = /`(- order-desk [^`]+)`/.exec(guide)?.[1] ?? ''
+    await edit('globex.policy-test.yaml', 'never:\n', `never:\n  ${promise}\n`)
+    expect(await run(commands[1] ?? '')).toContain(refuted.trimEnd())
+    await edit('globex.policy.yaml', 'who: auditors\n', 'who: auditors\n    except: order-desk\n')
+    const [, added = ''] = /Add to cases of globex.policy-test.yaml: (.*)/.exec(await run(commands[1] ?? '')) ?? []
+    await edit('globex.policy-test.yaml', 'cases:\n', `cases:\n  ${added}\n`)
+    expect(await run(commands[1] ?? '')).toContain('8 of 8 mutants killed, 2 of 2 never proved\n')
+    expect(await run(commands[2] ?? '')).toBe(gains)
     const clock = /`(npm run -s postern -- check [^`]*--at [^`]*)`/.exec(guide)?.[1] ?? ''
     expect(await run(clock)).toContain('warning W803 export-invoices ends in 7 days')
     await rm(dir, { recursive: true })

@@ -120,7 +120,7 @@ describe('postern test', () => {
     const { code, out } = await run(test, here())
     expect(code).toBe(0)
     expect(out).toMatch(
-      /acme: \d+ expectations, 0 failed, 4 of 4 rules covered, 9 of 9 mutants killed\nglobex: \d+ expectations, 0 failed, 2 of 2 rules covered, 4 of 4 mutants killed\nnorthwind: \d+ expectations, 0 failed, 9 of 9 rules covered, 18 of 18 mutants killed\n/,
+      /acme: \d+ expectations, 0 failed, 4 of 4 rules covered, 9 of 9 mutants killed, 1 of 1 never proved\nglobex: \d+ expectations, 0 failed, 2 of 2 rules covered, 4 of 4 mutants killed, 1 of 1 never proved\nnorthwind: \d+ expectations, 0 failed, 10 of 10 rules covered, 20 of 20 mutants killed, 3 of 3 never proved\n/,
     )
   })
 
@@ -132,6 +132,23 @@ describe('postern test', () => {
       'acme.policy-test.yaml:29:14 error P703 anna page: wanted allow, got deny by default. Nearest allow: read-invoices (acme.policy.yaml:32): when.query.limit does not hold.\n  page       allow   allow',
     )
     expect(out).toMatch(/3 tenants, \d+ expectations, 3 failed, 3 errors\n$/)
+  })
+
+  it('named by its policy, a tenant shows the faults of its tests too', async () => {
+    await edit('acme.policy-test.yaml', 'ask: anna one', 'ask: ana one')
+    const { code, out } = await run(test, [...here(), 'acme.policy.yaml'])
+    expect(code).toBe(1)
+    expect(out).toContain('acme.policy-test.yaml:40:12 error P701 there is no caller "ana". Write anna')
+    expect((await run(test, [...here(), 'globex.policy.yaml'])).code).toBe(0)
+  })
+
+  it('a tenant in place of a file is told the file', async () => {
+    expect(await run(test, [...here(), 'acme'])).toMatchObject({ code: 64, err: expect.stringContaining(' Write acme.policy.yaml.\n') })
+    expect(await run(check, [...here(), 'acme.yml'])).toMatchObject({
+      code: 64,
+      err: expect.stringContaining(' Write acme.policy.yaml.\n'),
+    })
+    expect(await run(check, [...here(), 'nobody'])).toMatchObject({ code: 64, err: expect.stringMatching(/test file below \S+\.\n$/) })
   })
 
   it('an uncovered rule is P704', async () => {
@@ -163,7 +180,7 @@ describe('postern test', () => {
     expect(out).toContain(
       'globex.policy.yaml:20:5 error P705 no expectation notices if support-stays-in-the-us is gone (2 of 4 mutants killed, 90% wanted). Add to cases of globex.policy-test.yaml: - { ask: gus desk, expect: deny by support-stays-in-the-us }',
     )
-    expect(out).toContain('globex: 20 expectations, 0 failed, 1 of 2 rules covered, 2 of 4 mutants killed\n')
+    expect(out).toContain('globex: 20 expectations, 0 failed, 1 of 2 rules covered, 2 of 4 mutants killed, 1 of 1 never proved\n')
     expect(out.match(/P705/g)).toHaveLength(2)
     expect(await run(test, [...here(), '--no-mutants'])).toMatchObject({ code: 0, out: expect.not.stringContaining('mutants') })
     expect((await run(test, [...here(), '--only', 'gus'])).code).toBe(0)
@@ -221,7 +238,7 @@ describe('postern test', () => {
   })
 
   it('a never line is proved for every request, or refuted by one that is allowed', async () => {
-    await edit('globex.policy-test.yaml', 'require:', 'never:\n  - order-desk PUT PATCH DELETE /**\nrequire:')
+    await edit('globex.policy-test.yaml', 'anyone POST PUT PATCH DELETE /v1/**', 'order-desk PUT PATCH DELETE /**')
     const proved = await run(test, here())
     expect(proved).toMatchObject({ code: 0, out: expect.stringMatching(/2 of 2 rules covered, .*1 of 1 never proved\n/) })
     await edit('globex.policy-test.yaml', 'order-desk PUT PATCH DELETE /**', 'auditors GET /v1/invoices/{invoice}')
@@ -245,7 +262,7 @@ describe('postern mutate', () => {
     const { code, out, err } = await run(mutate, here())
     expect({ code, err }).toEqual({ code: 0, err: '' })
     expect(out).toMatch(
-      /^acme: 9 of 9 mutants killed \(100%\), 90% wanted\nglobex: 4 of 4 mutants killed .*\nnorthwind: 18 of 18 mutants killed /,
+      /^acme: 9 of 9 mutants killed \(100%\), 90% wanted\nglobex: 4 of 4 mutants killed .*\nnorthwind: 20 of 20 mutants killed /,
     )
   })
 

@@ -311,3 +311,14 @@ describe('postern grid', () => {
     expect((await run('grid', 'acme')).code).toBe(2)
   })
 })
+
+describe('a reader that stops reading', () => {
+  it('is no fault: the command ends with its own exit code and says nothing', async () => {
+    const child = spawn(process.execPath, ['cmd/postern.mjs', 'say', '--policies', dir])
+    child.stdout.destroy()
+    const err: string[] = []
+    child.stderr.on('data', (chunk: Buffer) => err.push(chunk.toString()))
+    const code = await new Promise(resolve => child.on('close', resolve))
+    expect({ code, err: err.join('') }).toEqual({ code: 0, err: '' })
+  })
+})

@@ -12,9 +12,15 @@ interface Piece {
   readonly offset: number
 }
 
-/** Weekdays and days of the month meet in every way within 28 years; without both, two years show every clock and both its offsets. */
-const horizon = (windows: readonly TimeWindow[]): number =>
-  (windows.some(window => window.days) && windows.some(window => window.monthDays) ? 28 * 365.25 : 800) * dayMs
+/**
+ * Weekdays and days of the month meet in every way within 28 years, and so do days with the few weeks in which two zones are further apart than
+ * all year; otherwise two years show every clock and both its offsets.
+ */
+const horizon = (windows: readonly TimeWindow[]): number => {
+  const [days, monthDays] = [windows.some(window => window.days), windows.some(window => window.monthDays)]
+  const isSeveral = windows.some(window => window.zone !== windows[0]?.zone)
+  return ((days && monthDays) || ((days || monthDays) && isSeveral) ? 28 * 365.25 : 800) * dayMs
+}
 const anchor = Date.parse('2026-01-05T00:00:00Z')
 const maxIntervals = 200
 

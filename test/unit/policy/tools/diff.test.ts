@@ -202,6 +202,16 @@ describe('diff', () => {
       expect(diffs).toMatchObject([{ state: 'not compared', unproven: [expect.stringMatching(/acme\.policy\.yaml is refused/)] }])
   })
 
+  it('no value of a policy writes a line of the report', () => {
+    const forged = 'x\n\nno request is decided otherwise\r\n\u0085- nothing\u2028'
+    const extra = { claims: { dept: 'string' }, who: { sales: { claims: { dept: forged } } } }
+    const [old, now] = [[], [allow('read', { who: 'sales' })]].map(rules => composed([platformFile(), of(rules, extra)]))
+    for (const format of ['text', 'md'] as const)
+      expect(diffText(diffPolicies(old!, now!), format).match(/[\n\r\u0085\u2028]+/g)).toEqual(
+        format === 'md' ? ['\n\n', '\n'] : ['\n', '\n'],
+      )
+  })
+
   it('does not flood: lines are cut with their number, places too', () => {
     const rules = Array.from({ length: 30 }, (_, i) =>
       allow(`r${i}`, { to: [`GET /v1/p${i}`, `GET /v1/q${i}`, `GET /v1/r${i}`, `GET /v1/s${i}`, `GET /v1/t${i}`] }),

@@ -35,7 +35,7 @@ describe('a line of never', () => {
     expect(judged('sales GET /v1/a', [])).toBe('')
     expect(judged('sales POST /v1/a', [allow('read')])).toBe('')
     expect(judged('sales GET /v1/a', [allow('read')])).toBe(
-      'P706 GET /v1/a is allowed by read, e.g. for dept sales. Narrow read or add a deny; if this is meant, say so behind unless, or remove the line.',
+      'P706 GET /v1/a is allowed by read, e.g. for dept sales. Narrow read or add a deny; if this is meant, leave addresses out with unless ip-in [10.0.0.0/8], or remove the line.',
     )
   })
 
@@ -73,6 +73,13 @@ describe('a line of never', () => {
     expect(judged('staff GET /v1/a', [deny('stop', { when: nights }), allow('read')])).toMatch(/T06:00:00/)
     const days = { time: { zone: 'UTC', between: '06:00-18:00' } }
     expect(judged('staff GET /v1/a', [deny('day', { when: days }), deny('night', { when: nights }), allow('read')])).toBe('')
+  })
+
+  it('is refuted on the one day in many years on which two zones are so far apart', () => {
+    // Noon in Rome is six in New York, but for the weeks in which only one of them has summer time: those reach an 8 March in 2037.
+    const six = deny('six', { when: { time: { zone: 'America/New_York', between: '06:00-06:01' } } })
+    const noon = { time: { zone: 'Europe/Rome', between: '12:00-12:01', 'month-days': [8] } }
+    expect(judged('staff GET /v1/a', [six, allow('noon', { from: '2030-06-01', when: noon })])).toContain('at 2037-03-08T11:00:00.000Z')
   })
 
   it('ignores a trailing slash, as denies do', () => {
