@@ -171,8 +171,8 @@ describe('diff', () => {
   it('says that refusals are let pass while a tenant observes, which is a gain', () => {
     const at = (extra: object) => composed([platformFile(), of([allow('read')], extra)], null, { now: Date.parse('2026-11-20T00:00:00Z') })
     const [enforced, observing] = [at({}), at({ mode: { 'observe-until': '2026-11-30T00:00:00Z' } })]
-    expect(diffPolicies(enforced, observing)).toMatchObject([{ notes: [{ kind: 'MODE', widens: true, narrows: false }], changes: [] }])
-    expect(diffPolicies(observing, enforced)).toMatchObject([{ notes: [{ kind: 'MODE', widens: false, narrows: true }], changes: [] }])
+    expect(diffPolicies(enforced, observing)).toMatchObject([{ notes: [{ kind: 'OBSERVE', widens: true, narrows: false }], changes: [] }])
+    expect(diffPolicies(observing, enforced)).toMatchObject([{ notes: [{ kind: 'OBSERVE', widens: false, narrows: true }], changes: [] }])
   })
 
   it('compares only requests that are recognised: a rule on the claim that does it', () => {
