@@ -1,4 +1,5 @@
 import type { Check, Expr, Holder } from '../check/ast.ts'
+import { parts } from '../check/walk.ts'
 import { quoted } from './words.ts'
 
 /** An expression in words, or its text between quotes where words would be harder to read than the expression. */
@@ -10,33 +11,7 @@ export const sayCheck = ({ text, root }: Check): string => {
 const mostDepth = 6
 const longest = 400
 
-const deepest = (expr: Expr): number => 1 + Math.max(0, ...childrenOf(expr).map(deepest))
-
-const childrenOf = (expr: Expr): readonly Expr[] => {
-  switch (expr.kind) {
-    case 'list':
-      return expr.items
-    case 'not':
-      return [expr.operand]
-    case 'and':
-    case 'or':
-    case 'compare':
-    case 'join':
-      return [expr.left, expr.right]
-    case 'in':
-      return [expr.item, expr.list]
-    case 'size':
-      return [expr.of]
-    case 'text':
-      return [expr.subject, expr.part]
-    case 'pattern':
-      return [expr.subject]
-    case 'loop':
-      return [expr.list, expr.body]
-    default:
-      return []
-  }
-}
+const deepest = (expr: Expr): number => 1 + Math.max(0, ...parts(expr).map(deepest))
 
 const holders: Readonly<Record<Exclude<Holder, 'path'>, (name: string) => string>> = {
   claims: name => `the claim ${name}`,

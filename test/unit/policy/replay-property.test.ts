@@ -4,24 +4,9 @@ import type { Composition } from '../../../src/policy/compose.ts'
 import { Again, type Against } from '../../../src/policy/tools/again.ts'
 import { type Kind, Replay } from '../../../src/policy/tools/replay.ts'
 import { type FactOptions, factHash } from '../../../src/record/facts.ts'
+import { type Chance, chance } from '../../support/chance.ts'
 import { hashed, hashKey, inClear, readBack, recorder, withheld } from '../../support/records.ts'
 import { type Asked, composed, facts, platformFile, tenantFile } from './fixtures.ts'
-
-/** Mulberry32: the seed in the title of a failing test repeats it. */
-const chance = (seed: number) => {
-  let state = seed
-  const next = (): number => {
-    state = (state + 0x6d2b79f5) | 0
-    let t = Math.imul(state ^ (state >>> 15), 1 | state)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296
-  }
-  const below = (n: number): number => Math.floor(next() * n)
-  const pick = <T>(items: readonly T[]): T => items[below(items.length)] as T
-  const some = <T>(items: readonly T[], most: number): T[] => Array.from({ length: 1 + below(most) }, () => pick(items))
-  return { below, pick, some, maybe: (percent: number): boolean => next() * 100 < percent }
-}
-type Chance = ReturnType<typeof chance>
 
 const paths = ['/v1/a', '/v1/b', '/v1/a/7']
 const patterns = [...paths, '/v1/**', '/v1/{x}', '/v1/a/{x}']
