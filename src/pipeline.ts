@@ -4,6 +4,7 @@ import type { MaskRoom } from './edge/hide/mask.ts'
 import type { HideMemory } from './edge/hide/memory.ts'
 import type { Incoming } from './edge/listen.ts'
 import { oblige } from './edge/oblige.ts'
+import type { PeerCertificate } from './edge/peer-certificate.ts'
 import { refuse } from './edge/refuse.ts'
 import { trust } from './edge/trust.ts'
 import type { InFlight } from './limits/in-flight.ts'
@@ -47,6 +48,8 @@ export interface Stages {
   readonly leakGuard: (credential: Credential) => LeakGuard
   readonly rates: RateLimiter
   readonly hideMemory: HideMemory
+  /** The gateway proved itself with it. */
+  certificateProved(certificate: PeerCertificate): void
 }
 
 const unanswered: Settled = { bytes: 0, aborted: true }
@@ -108,9 +111,11 @@ const decideAndSend = async (
   if (shed) return shed
 
   if (incoming.head instanceof Refusal) return incoming.head
-  const origin = trust(incoming.head, incoming.id, incoming.peer, snapshot.gateway, snapshot.routes)
+  const { id, peer, certificate } = incoming
+  const origin = trust(incoming.head, { id, peer, certificate, now: trail.time }, snapshot.gateway, snapshot.routes)
   if (origin instanceof Refusal) return origin
   trail.origin = origin
+  if (certificate !== null && origin.proof.includes('client-certificate')) stages.certificateProved(certificate)
 
   const known = stages.identify(origin.authorization, origin)
   const identity = known instanceof Promise ? await known : known

@@ -8,6 +8,8 @@ import { cannotListen } from './edge/bind.ts'
 import { HideMemory } from './edge/hide/memory.ts'
 import { type Listener, listen } from './edge/listen.ts'
 import { listenOps, type OpsListener } from './edge/ops.ts'
+import { listenOptions } from './front.ts'
+import { GatewayCertificates } from './gateway-certificates.ts'
 import { createHops, type Hops } from './hops.ts'
 import { type Assertions, createAssertions } from './identity/assertion.ts'
 import { createIdentifier, type Identifier } from './identity/identify.ts'
@@ -44,9 +46,6 @@ export interface RuntimeParts {
   readonly state: string
 }
 
-/** Longer than any load balancer keeps an idle connection by default, so that the gateway closes first and never meets a closing socket. */
-const keepAliveMs = 75_000
-const stallMs = 30_000
 /** What is cut at the deadline of a stop has this long to be recorded. */
 const settleMs = 2_000
 /** A drain is over when nothing has come for so long. */
@@ -65,6 +64,7 @@ export class Runtime {
   readonly #hops: Hops
   readonly #tunnels: Tunnels
   readonly #reloader: Reloader
+  readonly #certificates: GatewayCertificates
   #listener: Listener | null = null
   #opsListener: OpsListener | null = null
   #control: ControlSocket | null = null
@@ -80,6 +80,7 @@ export class Runtime {
     this.#current = createCurrent(first)
     this.#rates = createRateLimiter(deps.clock, { refused: metrics.limited })
     this.#notices = new Notices(deps.log)
+    this.#certificates = new GatewayCertificates(deps.clock, deps.log)
     this.#identifier = createIdentifier(deps, { validated: (issuer, result) => metrics.token(issuer === '' ? null : issuer, result) })
     this.#assertions = createAssertions(deps.clock)
     this.#hops = createHops(deps.clock)
@@ -106,6 +107,7 @@ export class Runtime {
       rateBuckets: () => this.#rates.size,
       hideBytes: () => this.#hideMemory.used,
       streams: () => this.#tunnels.size,
+      gatewayCertificates: () => this.#certificates.list(),
       listening: () => (this.#listener === null ? null : { proxy: this.proxy, ops: this.ops }),
       draining: () => this.#draining,
     }
@@ -148,7 +150,7 @@ export class Runtime {
     return []
   }
 
-  #listen({ limits, loaded }: Snapshot): Promise<Listener> {
+  #listen({ loaded }: Snapshot): Promise<Listener> {
     const { deps, audit, metrics, credentials } = this.#parts
     const stages: Stages = {
       clock: deps.clock,
@@ -172,16 +174,10 @@ export class Runtime {
       leakGuard: createLeakGuards(),
       rates: this.#rates,
       hideMemory: this.#hideMemory,
-    }
-    const options = {
-      endpoint: loaded.config.listen.proxy,
-      maxConnections: limits['max-connections'],
-      maxHeaderBytes: limits['max-header-bytes'],
-      stallMs,
-      keepAliveMs,
+      certificateProved: certificate => this.#certificates.proved(certificate),
     }
     return listen(
-      options,
+      listenOptions(loaded),
       {
         exchange: incoming => {
           if (this.#draining) this.#lastArrival = deps.clock.monotonic()
@@ -204,6 +200,7 @@ export class Runtime {
     this.#identifier.configure(next.loaded.issuers, next.loaded.dpop)
     this.#assertions.configure(assertionKeys(next.loaded))
     this.#hops.follow(next.loaded)
+    if (next.loaded.tls !== null) this.#listener?.renew(next.loaded.tls)
     this.#parts.credentials.follow(next.loaded, next.policy.roles)
     // Until streams are decided again one by one, a change ends them all: the client reconnects and is judged by what now holds.
     this.#tunnels.closeAll('PST2105')

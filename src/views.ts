@@ -1,4 +1,5 @@
 import { type Endpoint, formatEndpoint } from './config/values.ts'
+import { isDirect } from './edge/trust.ts'
 import type { Identifier } from './identity/identify.ts'
 import type { CredentialStatus } from './model/credential.ts'
 import type { Clock } from './model/deps.ts'
@@ -22,6 +23,7 @@ export interface Views {
   readonly rateBuckets: () => number
   readonly hideBytes: () => number
   readonly streams: () => number
+  readonly gatewayCertificates: () => readonly { readonly pin: string; readonly notAfter: number }[]
   /** Null before the proxy listens. */
   readonly listening: () => { readonly proxy: Endpoint; readonly ops: Endpoint } | null
   readonly draining: () => boolean
@@ -80,5 +82,6 @@ export const metricSources = (views: Views): MetricSources => ({
   inFlight: views.inFlight,
   rateBuckets: views.rateBuckets,
   hideBytes: views.hideBytes,
-  directTraffic: () => views.snapshot().gateway.proof === 'none-accept-direct-traffic',
+  directTraffic: () => isDirect(views.snapshot().gateway),
+  gatewayCertificates: views.gatewayCertificates,
 })

@@ -153,6 +153,6 @@ describe('files', () => {
     )
     expect(
       openers.filter(file => !file.startsWith('src/credentials/') && !file.startsWith('src/store/') && file !== 'src/model/secret.ts'),
-    ).toEqual(['src/identity/introspect.ts', 'src/identity/nonces.ts'])
+    ).toEqual(['src/edge/tls.ts', 'src/identity/introspect.ts', 'src/identity/nonces.ts'])
   })
 })

@@ -9,7 +9,8 @@ export interface ExchangeEntry {
   readonly issuer: string | null
   readonly subject: string | null
   readonly agents: readonly string[]
-  readonly proof: string | null
+  /** How the request proved that it came through the gateway; empty where it did not. */
+  readonly proof: readonly string[]
   readonly gatewayRequestId: string | null
   /** Address of the connection: the gateway's own, or of whoever came past it. Proves nothing. */
   readonly peer: string | null

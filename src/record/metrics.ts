@@ -23,6 +23,8 @@ export interface MetricSources {
   readonly hideBytes: () => number
   /** Whether requests are accepted without proof of the gateway. */
   readonly directTraffic: () => boolean
+  /** With which the gateway proved itself of late; `notAfter` in milliseconds since the epoch. */
+  readonly gatewayCertificates: () => readonly { readonly pin: string; readonly notAfter: number }[]
 }
 
 /** Labels are names of the configuration and words of the code. Never pass a user, a path, or text that a client chose. */
@@ -35,7 +37,7 @@ export interface Metrics {
   policyError(tenant: string | null, rule: string): void
   /** `issuer`: a configured one, or null. */
   token(issuer: string | null, result: string): void
-  proof(kind: string, result: 'passed' | 'missing' | 'wrong'): void
+  proof(proof: string, result: 'passed' | 'missing' | 'wrong'): void
   upstream(name: string, result: string): void
   rotation(role: string, result: 'done' | 'failed'): void
   reload(kind: 'config' | 'policy', result: 'done' | 'refused'): void
@@ -78,7 +80,7 @@ export const createMetrics = ({ version, clock, sources, runtime }: MetricsOptio
     [names, names],
   )
   const tokens = counter('postern_token_validation_total', 'Tokens looked at.', ['issuer', 'result'], [words, words])
-  const proofs = counter('postern_gateway_proof_total', 'Requests by their proof of the gateway.', ['kind', 'result'], [8, 8])
+  const proofs = counter('postern_gateway_proof_total', 'Requests by their proof of the gateway.', ['proof', 'result'], [8, 8])
   const upstreams = counter('postern_upstream_requests_total', 'Requests sent on.', ['upstream', 'result'], [names, words])
   const rotations = counter('postern_credential_rotations_total', 'Rotations of a role.', ['role', 'result'], [names, 4])
   const reloads = counter('postern_reloads_total', 'Attempts to load anew.', ['kind', 'result'], [8, 8])
@@ -90,7 +92,7 @@ export const createMetrics = ({ version, clock, sources, runtime }: MetricsOptio
     refusal: code => void refusals.at(code, problems[code].reason).n++,
     policyError: (tenant, rule) => void errors.at(tenant ?? none, rule).n++,
     token: (issuer, result) => void tokens.at(issuer ?? none, result).n++,
-    proof: (kind, result) => void proofs.at(kind, result).n++,
+    proof: (proof, result) => void proofs.at(proof, result).n++,
     upstream: (name, result) => void upstreams.at(name, result).n++,
     rotation: (role, result) => void rotations.at(role, result).n++,
     reload: (kind, result) => void reloads.at(kind, result).n++,
@@ -222,6 +224,9 @@ const registerGauges = (registry: Registry, version: string, clock: Clock, sourc
   gauge('postern_limits_in_flight', 'Requests under way.', [], () => one(sources.inFlight()))
   gauge('postern_limits_buckets', 'Token buckets kept for limits of policies.', [], () => one(sources.rateBuckets()))
   gauge('postern_limits_hide_bytes', 'Bytes held by replies from which members are removed.', [], () => one(sources.hideBytes()))
+  gauge('postern_gateway_certificate_expiry_timestamp_seconds', 'When a certificate of the gateway ends.', ['pin'], () =>
+    sources.gatewayCertificates().map(({ pin, notAfter }) => [{ pin }, notAfter / 1000]),
+  )
   gauge('postern_unproved_direct_traffic', '1 where requests are accepted without proof of the gateway.', [], () =>
     one(sources.directTraffic() ? 1 : 0),
   )

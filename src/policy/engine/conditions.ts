@@ -1,5 +1,5 @@
+import { type AddressKey, addressKey, addressSet, type Range } from '../../config/address.ts'
 import type { Facts } from '../../model/decision.ts'
-import { type AddressKey, addressKey, addressSet, type Range } from '../language/address.ts'
 import { isWithin, type TimeWindow } from '../language/time.ts'
 import { both, either, no, not, type Side, type Tri, told, unsure, yes } from '../language/tri.ts'
 import type { Expectation, When } from '../language/when.ts'

@@ -1,3 +1,4 @@
+import { parseRange, type Range } from '../../config/address.ts'
 import {
   type Bad,
   bad,
@@ -16,7 +17,6 @@ import {
 } from '../../config/shape.ts'
 import type { Node } from '../../config/source.ts'
 import type { Check } from '../check/ast.ts'
-import { parseRange, type Range } from './address.ts'
 import { type TimeWindow, timeShape } from './time.ts'
 
 /** What a header line or a query parameter must be. */
