@@ -17,6 +17,7 @@ import type { Answer, Origin, Outgoing, Settled } from './model/exchange.ts'
 import type { Identity } from './model/identity.ts'
 import type { Permit } from './model/permit.ts'
 import { Refusal } from './model/problem.ts'
+import { forwardPreflight, isPreflight } from './preflight.ts'
 import type { Snapshot } from './snapshot.ts'
 import { Trail } from './trail.ts'
 import { upstreamFields } from './upstream/fields.ts'
@@ -116,6 +117,8 @@ const decideAndSend = async (
   if (origin instanceof Refusal) return origin
   trail.origin = origin
   if (certificate !== null && origin.proof.includes('client-certificate')) stages.certificateProved(certificate)
+
+  if (isPreflight(incoming.head, origin)) return forwardPreflight(stages, snapshot, incoming.gone, trail, origin)
 
   const known = stages.identify(origin.authorization, origin)
   const identity = known instanceof Promise ? await known : known

@@ -158,7 +158,11 @@ export const routeShape = record({
     null,
     'Base of the URLs that clients use, for DPoP proofs; the path after strip-prefix follows. Default: https:// and the host.',
   ),
-  preflight: optional(choice(['refuse'], ['forward']), 'refuse', 'What happens to CORS preflights.'),
+  preflight: optional(
+    choice(['refuse', 'forward']),
+    'refuse',
+    'forward: CORS preflights reach the backend without a token, where the host belongs to one tenant and no deny of the platform may apply.',
+  ),
   'on-audit-full': optional(choice(['refuse'], ['serve-unrecorded']), 'refuse', 'What happens when the audit has no room.'),
 })
 

@@ -59,6 +59,11 @@ export type Decision = { readonly effect: 'allow'; readonly permit: Permit; read
 export interface PolicyEngine {
   /** Tenant, platform denies, tenant denies, tenant allows, default deny, in this order. Never throws for any facts. */
   decide(facts: Facts): Decision
+  /**
+   * A CORS preflight, which no browser sends with a token: for the one tenant of its host, after the platform's denies. What these ask of a caller
+   * is not known here, so it counts as met. Never throws.
+   */
+  preflight(facts: Omit<Facts, 'identity'>): Decision
   /** The tenant that alone owns this host, for records of requests that never reach a decision. */
   tenantOfHost(host: string): string | null
   /** Every permission role that an allow names. */

@@ -19,6 +19,8 @@ export interface Route {
   /** Canonical prefix, without a trailing slash; empty for `/`. */
   readonly prefix: string
   readonly upstream: string
+  /** Whether CORS preflights are sent on without a token. */
+  readonly preflight: 'refuse' | 'forward'
   /** Base of the URLs that clients use, canonical, without a trailing slash; what follows is the path after `strip-prefix`. */
   readonly publicUrl: string
 }

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Decision, Denial, Facts, PolicyEngine, ShadowDecision, TenantState } from '../model/decision.ts'
-import { merged } from '../model/obligation.ts'
+import { nobody } from '../model/identity.ts'
+import { type Limit, merged } from '../model/obligation.ts'
 import { Permit } from '../model/permit.ts'
 import { type CompiledPolicy, type CompiledRule, firstAllow, firstDeny, isShadowed } from './engine/compile.ts'
 import { Look } from './engine/conditions.ts'
@@ -45,6 +46,13 @@ export const policyEngine = (platform: CompiledPolicy, tenants: readonly Enforce
       const broken = found === 'none' ? waiting(identity, origin.host) : found
       if (typeof broken === 'object') return denial('PST2104', 'policy-unavailable', broken.one, null)
       return denial('PST2103', 'tenant-mismatch', ownerOf(origin.host), null)
+    },
+    preflight(facts) {
+      const tenant = ownerOf(facts.origin.host)
+      if (tenant === null) return denial('PST2103', 'tenant-mismatch', null, null)
+      if (!claimants.some(claimant => claimant.tenant === tenant && claimant.policy !== null))
+        return denial('PST2104', 'policy-unavailable', tenant, null)
+      return preflightFor(tenant, platform, { ...facts, identity: nobody })
     },
     tenantOfHost: ownerOf,
     roles: [
@@ -91,6 +99,22 @@ const decideFor = (policy: CompiledPolicy, platform: CompiledPolicy, facts: Fact
     return { ...denial('PST2106', rule, tenant, policy.digest), challenge: login?.challenge ?? null, shadow }
   return { effect: 'allow', permit: new Permit({ tenant, rule, policyDigest: policy.digest, cassandraRole, until, obligations }), shadow }
 }
+
+/**
+ * Only the tenant's rules know whom a path is for, and a preflight is for nobody yet: it says which methods and fields the backend lets browsers use,
+ * and the request that follows is decided like any other.
+ */
+const preflightFor = (tenant: string, platform: CompiledPolicy, facts: Facts): Decision => {
+  const { digest: policyDigest } = platform
+  const deny = firstDeny(platform.denies, new Look(facts, false), false)
+  if (deny) return denial('PST2101', deny.rule.name, tenant, policyDigest, deny.inDoubt)
+  const obligations = { hide: [], limits: [preflightLimit] }
+  const permit = new Permit({ tenant, rule: 'preflight', policyDigest, cassandraRole: null, until: null, obligations })
+  return { effect: 'allow', permit, shadow: null }
+}
+
+/** Strangers may send them: a bucket of their own for each tenant, so that they use up nobody else's. */
+const preflightLimit: Limit = { amount: 100, seconds: 1, per: 'tenant', over: 'rule', text: 'preflights 100/s' }
 
 /** The whole policy a second time: a shadow deny may take what another allow grants, and a shadow allow may come before another. */
 const shadowOf = (policy: CompiledPolicy, platform: CompiledPolicy, look: Look): ShadowDecision | null => {

@@ -2,6 +2,7 @@ import { merged, type Obligations } from '../../model/obligation.ts'
 import type { PolicyDocument } from '../language/read.ts'
 import type { Rule } from '../language/rule.ts'
 import { no, not, type Side, type Tri, told, unsure, yes } from '../language/tri.ts'
+import { anyone } from '../language/who.ts'
 import { type Callers, type CallerTest, callersTest, compileWho } from './callers.ts'
 import { type Condition, compileWhen, type Look } from './conditions.ts'
 import { type CompiledLogin, compileLogin } from './login.ts'
@@ -58,12 +59,12 @@ const compileRule = (rule: Rule, who: ReadonlyMap<string, Callers>, always: Obli
   const [side, opposite]: readonly [Side, Side] = rule.effect === 'allow' ? ['grant', 'refuse'] : ['refuse', 'grant']
   const conditions: Condition[] = [
     ...window(rule),
-    { label: `who ${rule.who.join(' or ')}`, test: onIdentity(callersTest(rule.who, who, side)) },
+    { label: `who ${rule.who.join(' or ')}`, test: onIdentity(rule.who, callersTest(rule.who, who, side)) },
   ]
   if (rule.except.length > 0) {
     // An exception is a privilege: it is read on the other side, so it neither passes to agents nor survives an error.
-    const excepted = callersTest(rule.except, who, opposite)
-    conditions.push({ label: `except ${rule.except.join(' or ')}`, test: look => not(excepted(look.facts.identity)) })
+    const excepted = onIdentity(rule.except, callersTest(rule.except, who, opposite))
+    conditions.push({ label: `except ${rule.except.join(' or ')}`, test: look => not(excepted(look)) })
   }
   if (rule.when) conditions.push(...compileWhen(rule.when, side))
   return {
@@ -82,10 +83,11 @@ const window = ({ from, until }: Rule): Condition[] => [
   ...(until === null ? [] : [{ label: 'until', test: (look: Look) => told(look.facts.now < until) }]),
 ]
 
+/** Of a caller who has not been named only what holds for everybody is known. */
 const onIdentity =
-  (test: CallerTest): Condition['test'] =>
+  (names: readonly string[], test: CallerTest): Condition['test'] =>
   look =>
-    test(look.facts.identity)
+    look.known ? test(look.facts.identity) : names.includes(anyone) ? yes : unsure
 
 /** All conditions together: one that fails beats one that cannot be told. */
 export const evaluate = (rule: CompiledRule, look: Look): Tri => {

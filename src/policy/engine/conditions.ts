@@ -8,11 +8,14 @@ import { type Query, readQuery } from './query.ts'
 /** One request under decision: what costs something to read is read once, and only if a candidate asks. */
 export class Look {
   readonly facts: Facts
+  /** False: nobody has said who calls. */
+  readonly known: boolean
   #address: AddressKey | null | undefined = undefined
   #query: Query | undefined = undefined
 
-  constructor(facts: Facts) {
+  constructor(facts: Facts, known = true) {
     this.facts = facts
+    this.known = known
   }
 
   /** Null: unknown, or not an address. */
