@@ -30,6 +30,7 @@ export const gatewayTrust = ({ config: { gateway }, secrets, tls }: LoadedConfig
     },
     isSource: addressSet(gateway['source-ranges'].map(({ range }) => range)),
     clientIp: gateway['client-ip'],
+    resourceMetadata: gateway['resource-metadata'],
     callerCertificate: gateway['caller-certificate'] === 'header',
   }
 }

@@ -9,6 +9,7 @@ import { refuse } from './edge/refuse.ts'
 import { trust } from './edge/trust.ts'
 import type { InFlight } from './limits/in-flight.ts'
 import type { RateLimiter } from './limits/rate.ts'
+import { metadataOf, tell } from './metadata.ts'
 import type { Audit, ExchangeEntry } from './model/audit.ts'
 import type { Credential, Unavailable } from './model/credential.ts'
 import type { Decision, Denial, ZoneClocks } from './model/decision.ts'
@@ -74,7 +75,9 @@ export const exchange = async (stages: Stages, incoming: Incoming): Promise<void
     // A refusal that is left unread must not keep its place from others.
     if (result instanceof Refusal) leave()
     const outgoing =
-      result instanceof Refusal ? trail.refuse(result, refuse(result, incoming.id, trail.origin?.gatewayRequestId ?? null)) : result
+      result instanceof Refusal
+        ? trail.refuse(result, refuse(result, incoming.id, trail.origin?.gatewayRequestId ?? null, metadataOf(lease.snapshot, trail)))
+        : result
     settled = outgoing === null ? ended : await answer(incoming, outgoing, trail)
   } catch (fault) {
     stages.log.error(
@@ -118,6 +121,8 @@ const decideAndSend = async (
   trail.origin = origin
   if (certificate !== null && origin.proof.includes('client-certificate')) stages.certificateProved(certificate)
 
+  const told = tell(snapshot, origin, trail)
+  if (told !== null) return told
   if (isPreflight(incoming.head, origin)) return forwardPreflight(stages, snapshot, incoming.gone, trail, origin)
 
   const known = stages.identify(origin.authorization, origin)

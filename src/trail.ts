@@ -17,6 +17,8 @@ export class Trail {
   tenantOfHost: string | null = null
   upstream: string | null = null
   credential: Credential | null = null
+  /** Postern answered of itself, without a decision: what it told. */
+  told: 'resource-metadata' | null = null
   requestBytes = 0
   status = 0
   /** Members removed from the reply. */
@@ -78,7 +80,7 @@ export class Trail {
     const head = this.#incoming.head instanceof Refusal ? null : this.#incoming.head
     return {
       kind: 'exchange',
-      code: this.#refusal?.code ?? this.#endedBy ?? 'PST2001',
+      code: this.#refusal?.code ?? this.#endedBy ?? (this.told === null ? 'PST2001' : 'PST2002'),
       time: this.time,
       tenant: decision === null ? this.tenantOfHost : decision.effect === 'allow' ? decision.permit.tenant : decision.tenant,
       issuer: identity?.issuer ?? null,
@@ -115,7 +117,7 @@ export class Trail {
   }
 
   #reason(): string {
-    if (this.#refusal === null) return this.#endedBy === null ? '' : problems[this.#endedBy].reason
+    if (this.#refusal === null) return this.#endedBy === null ? (this.told ?? '') : problems[this.#endedBy].reason
     return this.#refusal.detail === '' ? this.#refusal.row.reason : `${this.#refusal.row.reason}: ${this.#refusal.detail}`
   }
 }

@@ -10,6 +10,8 @@ export interface Found {
 
 export interface RouteTable {
   find(host: string, path: string): Found
+  /** Public URLs of a host's routes, each once. */
+  resources(host: string): readonly string[]
 }
 
 /** By exact host, then the longest prefix that ends on a segment border (contract 2). */
@@ -17,7 +19,9 @@ export const createRouteTable = (routes: readonly Route[], stripPrefix: string):
   const byHost = new Map<string, Route[]>()
   for (const route of routes) byHost.set(route.host, [...(byHost.get(route.host) ?? []), route])
   for (const list of byHost.values()) list.sort((a, b) => b.prefix.length - a.prefix.length)
+  const resources = new Map([...byHost].map(([host, list]) => [host, [...new Set(list.map(({ publicUrl }) => publicUrl))]]))
   return {
+    resources: host => resources.get(host) ?? [],
     find(host, path) {
       const stripped = strip(path, stripPrefix)
       // A path without the configured prefix has no route, but policy must still see something real: the path as it came.

@@ -1,5 +1,19 @@
 import { parseRange, type Range } from '../config/address.ts'
-import { choice, fail, integer, list, optional, parsed, type RecordOf, record, required, type Shape, text, Wrong } from '../config/shape.ts'
+import {
+  choice,
+  fail,
+  flag,
+  integer,
+  list,
+  optional,
+  parsed,
+  type RecordOf,
+  record,
+  required,
+  type Shape,
+  text,
+  Wrong,
+} from '../config/shape.ts'
 import { duration, endpoint, hostName, path, size } from '../config/values.ts'
 import type { Proof } from '../model/exchange.ts'
 import { Ambiguous, canonicalPath, canonicalUrl } from '../model/target.ts'
@@ -133,6 +147,11 @@ export const gatewayShape = record({
     clientIpShape,
     { from: 'x-postern-client-ip', hops: 1 },
     "Where the client's address stands, once every proof has passed. Absent: unknown.",
+  ),
+  'resource-metadata': optional(
+    flag,
+    false,
+    'Tells clients without a token which providers vouch for the tenants of a host: GET /.well-known/oauth-protected-resource (RFC 9728).',
   ),
   'strip-prefix': optional(
     pathPrefix,

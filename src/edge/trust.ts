@@ -8,6 +8,8 @@ import type { RouteTable } from './routes.ts'
 
 export interface GatewayTrust extends ProofTrust {
   readonly clientIp: ClientIpSource
+  /** Whether clients are told where the metadata of the resource are. */
+  readonly resourceMetadata: boolean
   /** Whether the gateway maps its client's certificate; otherwise that field is removed unread. */
   readonly callerCertificate: boolean
 }

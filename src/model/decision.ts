@@ -66,6 +66,8 @@ export interface PolicyEngine {
   preflight(facts: Omit<Facts, 'identity'>): Decision
   /** The tenant that alone owns this host, for records of requests that never reach a decision. */
   tenantOfHost(host: string): string | null
+  /** The issuers by which tenants that name this host recognise their callers, each once. */
+  issuersOf(host: string): readonly string[]
   /** Every permission role that an allow names. */
   readonly roles: readonly string[]
   /** Over everything that can change a decision: platform file, tenants in force, and what unavailable tenants claim. Hex. */

@@ -55,6 +55,7 @@ export const policyEngine = (platform: CompiledPolicy, tenants: readonly Enforce
       return preflightFor(tenant, platform, { ...facts, identity: nobody })
     },
     tenantOfHost: ownerOf,
+    issuersOf: host => [...new Set(claimants.flatMap(({ recognise }) => (recognise.host?.includes(host) ? recognise.issuer : [])))],
     roles: [
       ...new Set(tenants.flatMap(({ policy }) => policy?.allows.rules.flatMap(rule => (rule.shadow ? [] : (rule.role ?? []))) ?? [])),
     ].sort(),
