@@ -103,7 +103,10 @@ describe('T22: a call to a provider', () => {
 const provider = async (): Promise<string> => {
   const server = createHttpsServer({ key: testCertificateKey, cert: testCertificate }, (_, response) => response.end('keys'))
   await new Promise<void>(done => server.listen(0, '127.0.0.1', done))
-  onTestFinished(() => new Promise(done => void server.close(() => done())))
+  onTestFinished(async () => {
+    server.closeAllConnections()
+    await new Promise(done => void server.close(done))
+  })
   return `https://localhost:${(server.address() as AddressInfo).port}`
 }
 
@@ -122,6 +125,8 @@ const startProxy = async (
     const to = connect(Number(request.url?.split(':').at(-1)), '127.0.0.1')
     to.on('error', () => client.destroy())
     client.on('error', () => to.destroy())
+    client.on('close', () => to.destroy())
+    if (client.destroyed) to.destroy()
     client.on('data', chunk => {
       heard += chunk.toString('latin1')
     })
