@@ -7,7 +7,7 @@ import { type Identity, nobody } from '../model/identity.ts'
 import { type Limit, merged } from '../model/obligation.ts'
 import { Permit } from '../model/permit.ts'
 import { strangersBasis, TenantBasis } from './engine/basis.ts'
-import { type CallerBits, callerBits } from './engine/callers.ts'
+import { CallerBits } from './engine/callers.ts'
 import { type CompiledPolicy, type CompiledRule, firstAllow, firstDeny, isShadowed, type RouteMatch } from './engine/compile.ts'
 import { Look } from './engine/conditions.ts'
 import { isMet } from './engine/login.ts'
@@ -40,11 +40,12 @@ interface Serving {
 }
 
 /** What depends on a token, a host and the policies alone, kept as long as the token's own object: an answer never depends on it. */
-interface Known extends CallerBits {
+interface Known {
   readonly host: string
   readonly found: Found<Serving>
-  /** Of the platform's callers; null: nobody asked yet. */
-  above: CallerBits | null
+  readonly own: CallerBits
+  /** Of the platform's callers. */
+  readonly above: CallerBits
 }
 
 type Deny = Pick<Denial, 'code' | 'reason' | 'tenant' | 'policyDigest' | 'basis'>
@@ -80,7 +81,7 @@ export function* assemblingEngine(platform: CompiledPolicy, tenants: readonly En
       const { origin, identity } = facts
       let known = memo.get(identity)
       if (known?.host !== origin.host) {
-        known = knownOf(identity, origin.host, serving(identity, origin.host))
+        known = knownOf(identity, origin.host, serving(identity, origin.host), platform)
         memo.set(identity, known)
       }
       const { found } = known
@@ -119,11 +120,11 @@ export type Verdict =
       readonly inDoubt: boolean
     }
 
-const knownOf = (identity: Identity, host: string, found: Found<Serving>): Known => ({
-  ...callerBits(identity, typeof found === 'object' ? found.one.policy.callers : []),
+const knownOf = (identity: Identity, host: string, found: Found<Serving>, platform: CompiledPolicy): Known => ({
   host,
   found,
-  above: null,
+  own: new CallerBits(identity, typeof found === 'object' ? found.one.policy.callers : []),
+  above: new CallerBits(identity, platform.callers),
 })
 
 const servingOf = (policy: CompiledPolicy, platform: CompiledPolicy, observeUntil: number | null, basis: Basis): Serving => ({
@@ -146,24 +147,22 @@ interface Covering {
 }
 
 /** Only denies come from above. */
-const aboveOf = ({ denies }: CompiledPolicy, bits: CallerBits, { method, target }: Origin): RouteMatch => {
-  const { table } = denies.index
-  return { effect: 'deny', table, rules: denies.rules, numbers: new Candidates(table, method, target.path, bits).denies, bits }
-}
+const aboveOf = ({ denies: { rules, index } }: CompiledPolicy, bits: CallerBits, { method, target }: Origin): RouteMatch => ({
+  rules,
+  hits: new Candidates(index.table, method, target.path, bits).denies,
+})
 
 const coveringOf = (
   { table, denies, allows }: Pick<Serving, 'table' | 'denies' | 'allows'>,
   platform: CompiledPolicy,
-  known: CallerBits & Pick<Known, 'above'>,
-  { origin, identity }: Facts,
+  known: Pick<Known, 'own' | 'above'>,
+  origin: Origin,
 ): Covering => {
-  const { method, target } = origin
-  known.above ??= callerBits(identity, platform.callers)
-  const own = new Candidates(table, method, target.path, known)
+  const own = new Candidates(table, origin.method, origin.target.path, known.own)
   return {
     above: aboveOf(platform, known.above, origin),
-    denies: { effect: 'deny', table, rules: denies, numbers: own.denies, bits: known },
-    allows: { effect: 'allow', table, rules: allows, numbers: own.allows, bits: known },
+    denies: { rules: denies, hits: own.denies },
+    allows: { rules: allows, hits: own.allows },
   }
 }
 
@@ -179,16 +178,17 @@ const judge = (covering: Covering, look: Look, shadow: boolean): Verdict => {
 
 /** What the rules alone say of a request of this tenant: without recognition, observe mode and obligations. */
 export const judgeRules = (policy: CompiledPolicy, platform: CompiledPolicy, look: Look): Verdict => {
-  const bits = { ...callerBits(look.facts.identity, policy.callers), above: null }
+  const { identity, origin } = look.facts
+  const bits = { own: new CallerBits(identity, policy.callers), above: new CallerBits(identity, platform.callers) }
   const parts = { table: policy.denies.index.table, denies: policy.denies.rules, allows: policy.allows.rules }
-  return judge(coveringOf(parts, platform, bits, look.facts), look, false)
+  return judge(coveringOf(parts, platform, bits, origin), look, false)
 }
 
 /** Permits are made here and in `letPass` alone, and never from a shadow rule. */
 const decideFor = (serving: Serving, platform: CompiledPolicy, known: Known, facts: Facts): Decision => {
   const { tenant, digest, basis } = serving
   const look = new Look(facts)
-  const covering = coveringOf(serving, platform, known, facts)
+  const covering = coveringOf(serving, platform, known, facts.origin)
   const shadow = serving.shadowed ? shadowOf(serving.policy, platform, covering, look) : null
   const verdict = judge(covering, look, false)
   if (verdict.effect !== 'allow' && isObserved(serving, verdict, facts.now)) return letPass(serving, platform, verdict, shadow)
@@ -246,7 +246,7 @@ const letPass = (
  */
 const preflightFor = (tenant: string, platform: CompiledPolicy, facts: Facts, basis: Basis): Decision => {
   const { digest: policyDigest } = platform
-  const deny = firstDeny(aboveOf(platform, callerBits(nobody, platform.callers), facts.origin), new Look(facts), false)
+  const deny = firstDeny(aboveOf(platform, new CallerBits(nobody, platform.callers), facts.origin), new Look(facts), false)
   if (deny) return denial({ code: 'PST2101', reason: deny.rule.name, tenant, policyDigest, basis }, deny.inDoubt)
   const obligations = { hide: [], limits: [preflightLimit] }
   const permit = new Permit({ tenant, rule: 'preflight', policyDigest, cassandraRole: null, until: null, obligations })
