@@ -42,7 +42,7 @@ interface Serving {
 /** What depends on a token, a host and the policies alone, kept as long as the token's own object: an answer never depends on it. */
 interface Known {
   readonly host: string
-  readonly found: Found<Serving>
+  readonly found: Serving | 'none' | 'several'
   readonly own: CallerBits
   /** Of the platform's callers. */
   readonly above: CallerBits
@@ -84,9 +84,8 @@ export function* assemblingEngine(platform: CompiledPolicy, tenants: readonly En
         known = knownOf(identity, origin.host, serving(identity, origin.host), platform)
         memo.set(identity, known)
       }
-      const { found } = known
-      if (typeof found === 'object') return decideFor(found.one, platform, known, facts)
-      const broken = found === 'none' ? waiting(identity, origin.host) : found
+      if (typeof known.found === 'object') return decideFor(known.found, platform, known, facts)
+      const broken = known.found === 'none' ? waiting(identity, origin.host) : 'several'
       if (typeof broken === 'object')
         return denial({ code: 'PST2104', reason: 'policy-unavailable', tenant: broken.one, policyDigest: null, basis })
       return denial({ code: 'PST2103', reason: 'tenant-mismatch', tenant: ownerOf(origin.host), policyDigest: null, basis })
@@ -122,7 +121,7 @@ export type Verdict =
 
 const knownOf = (identity: Identity, host: string, found: Found<Serving>, platform: CompiledPolicy): Known => ({
   host,
-  found,
+  found: typeof found === 'object' ? found.one : found,
   own: new CallerBits(identity, typeof found === 'object' ? found.one.policy.callers : []),
   above: new CallerBits(identity, platform.callers),
 })

@@ -120,14 +120,14 @@ const compileRule = (
   if (rule.when) others.push(...compileWhen(rule.when, side, rule.to, claims, tests))
   const bounds = window(rule)
   return {
-    name: rule.name,
-    conditions: [...bounds, callers, ...others],
     others: allOf([...bounds, ...others].map(({ test }) => test)),
+    shadow: rule.mode === 'shadow',
+    login: rule.login && compileLogin(rule.login),
     role: rule.role?.name ?? null,
     until: rule.until,
-    login: rule.login && compileLogin(rule.login),
+    name: rule.name,
     obligations: merged(always, rule.own),
-    shadow: rule.mode === 'shadow',
+    conditions: [...bounds, callers, ...others],
   }
 }
 
