@@ -11,8 +11,9 @@ import { CallerBits } from './engine/callers.ts'
 import { type CompiledPolicy, type CompiledRule, firstAllow, firstDeny, isShadowed, type RouteMatch } from './engine/compile.ts'
 import { Look } from './engine/conditions.ts'
 import { isMet } from './engine/login.ts'
+import { layOut, type Plot } from './engine/plots.ts'
 import { type Claimant, type Found, hostOwners, indexingTenants } from './engine/recognise.ts'
-import { Candidates, type RouteTable } from './engine/route-index.ts'
+import { Candidates } from './engine/route-index.ts'
 import type { Recognise } from './language/recognise-shape.ts'
 
 /** One tenant of a composition. `policy` null: no good version. `recognise` null: not even what it claims is known. */
@@ -25,14 +26,11 @@ export interface Enforced {
 }
 
 /** A tenant with a good version. */
-interface Serving {
+interface Serving extends Plot {
   readonly policy: CompiledPolicy
   /** What nearly every decision needs of the policy, at hand. */
   readonly tenant: string
   readonly digest: string
-  readonly table: RouteTable
-  readonly denies: readonly CompiledRule[]
-  readonly allows: readonly CompiledRule[]
   /** There is a shadow rule in it or in the platform's. */
   readonly shadowed: boolean
   readonly observeUntil: number | null
@@ -57,11 +55,12 @@ export const policyEngine = (platform: CompiledPolicy, tenants: readonly Enforce
   finish(assemblingEngine(platform, tenants))
 
 export function* assemblingEngine(platform: CompiledPolicy, tenants: readonly Enforced[]): Steps<PolicyEngine> {
-  const claimants = tenants.flatMap(({ policy, recognise, observeUntil = null, state: { tenant } }) =>
-    recognise
-      ? [{ recognise, tenant, serving: policy && servingOf(policy, platform, observeUntil, new TenantBasis(platform, policy, recognise)) }]
-      : [],
-  )
+  const plots = yield* layOut(tenants.flatMap(({ policy, recognise }) => (policy === null || recognise === null ? [] : policy)))
+  const claimants = tenants.flatMap(({ policy, recognise, observeUntil = null, state: { tenant } }) => {
+    if (recognise === null) return []
+    const plot = policy && plots.get(policy)
+    return [{ recognise, tenant, serving: policy && plot ? servingOf(policy, plot, platform, recognise, observeUntil) : null }]
+  })
   yield
   const serving = yield* indexingTenants(
     claimants.flatMap(({ recognise, serving }): Claimant<Serving>[] => (serving ? [{ recognise, value: serving }] : [])),
@@ -126,16 +125,20 @@ const knownOf = (identity: Identity, host: string, found: Found<Serving>, platfo
   above: new CallerBits(identity, platform.callers),
 })
 
-const servingOf = (policy: CompiledPolicy, platform: CompiledPolicy, observeUntil: number | null, basis: Basis): Serving => ({
+const servingOf = (
+  policy: CompiledPolicy,
+  plot: Plot,
+  platform: CompiledPolicy,
+  recognise: Recognise,
+  observeUntil: number | null,
+): Serving => ({
   policy,
   tenant: policy.tenant,
   digest: policy.digest,
-  table: policy.denies.index.table,
-  denies: policy.denies.rules,
-  allows: policy.allows.rules,
+  ...plot,
   shadowed: [platform.denies, policy.denies, policy.allows].some(set => set.shadowed),
   observeUntil,
-  basis,
+  basis: new TenantBasis(platform, policy, recognise),
 })
 
 /** What covers the method and path of one request. */
@@ -148,20 +151,16 @@ interface Covering {
 /** Only denies come from above. */
 const aboveOf = ({ denies: { rules, index } }: CompiledPolicy, bits: CallerBits, { method, target }: Origin): RouteMatch => ({
   rules,
-  hits: new Candidates(index.table, method, target.path, bits).denies,
+  first: 0,
+  hits: new Candidates(index.table, 0, method, target.path, bits).denies,
 })
 
-const coveringOf = (
-  { table, denies, allows }: Pick<Serving, 'table' | 'denies' | 'allows'>,
-  platform: CompiledPolicy,
-  known: Pick<Known, 'own' | 'above'>,
-  origin: Origin,
-): Covering => {
-  const own = new Candidates(table, origin.method, origin.target.path, known.own)
+const coveringOf = ({ table, root, rules, denies, allows }: Plot, platform: CompiledPolicy, known: Known, origin: Origin): Covering => {
+  const own = new Candidates(table, root, origin.method, origin.target.path, known.own)
   return {
     above: aboveOf(platform, known.above, origin),
-    denies: { rules: denies, hits: own.denies },
-    allows: { rules: allows, hits: own.allows },
+    denies: { rules, first: denies, hits: own.denies },
+    allows: { rules, first: allows, hits: own.allows },
   }
 }
 
@@ -178,9 +177,14 @@ const judge = (covering: Covering, look: Look, shadow: boolean): Verdict => {
 /** What the rules alone say of a request of this tenant: without recognition, observe mode and obligations. */
 export const judgeRules = (policy: CompiledPolicy, platform: CompiledPolicy, look: Look): Verdict => {
   const { identity, origin } = look.facts
-  const bits = { own: new CallerBits(identity, policy.callers), above: new CallerBits(identity, platform.callers) }
-  const parts = { table: policy.denies.index.table, denies: policy.denies.rules, allows: policy.allows.rules }
-  return judge(coveringOf(parts, platform, bits, origin), look, false)
+  const { denies, allows, callers } = policy
+  const own = new Candidates(denies.index.table, 0, origin.method, origin.target.path, new CallerBits(identity, callers))
+  const covering: Covering = {
+    above: aboveOf(platform, new CallerBits(identity, platform.callers), origin),
+    denies: { rules: denies.rules, first: 0, hits: own.denies },
+    allows: { rules: allows.rules, first: 0, hits: own.allows },
+  }
+  return judge(covering, look, false)
 }
 
 /** Permits are made here and in `letPass` alone, and never from a shadow rule. */

@@ -165,8 +165,8 @@ export const evaluate = ({ conditions }: CompiledRule, look: Look): Tri =>
   )
 
 /** What `evaluate` says of a rule that is a candidate; whom it names is known, so most rules are not even touched. */
-const judged = (rules: readonly CompiledRule[], found: Hit, look: Look): Tri => {
-  const others = rules[ruleOf(found)]?.others ?? null
+const judged = (rule: CompiledRule | undefined, found: Hit, look: Look): Tri => {
+  const others = rule?.others ?? null
   return others === null ? whoOf(found) : both(whoOf(found), others(look))
 }
 
@@ -178,26 +178,28 @@ export interface Match {
 /** The rules of one effect that cover the method and path of a request. */
 export interface RouteMatch {
   readonly rules: readonly CompiledRule[]
+  /** Where those of this effect begin. */
+  readonly first: number
   /** In file order. */
   readonly hits: readonly Hit[]
 }
 
 /** The first deny that matches, in file order. One that cannot be evaluated matches. `shadow`: as if shadow rules were enforced. */
-export const firstDeny = ({ rules, hits }: RouteMatch, look: Look, shadow: boolean): Match | null => {
+export const firstDeny = ({ rules, first, hits }: RouteMatch, look: Look, shadow: boolean): Match | null => {
   for (const found of hits) {
-    const held = judged(rules, found, look)
+    const rule = rules[first + ruleOf(found)]
+    const held = judged(rule, found, look)
     if (held === no) continue
-    const rule = rules[ruleOf(found)]
     if (rule !== undefined && (shadow || !rule.shadow)) return { rule, inDoubt: held === unsure }
   }
   return null
 }
 
 /** The first allow that matches, in file order. One that cannot be evaluated does not. `shadow`: as if shadow rules were enforced. */
-export const firstAllow = ({ rules, hits }: RouteMatch, look: Look, shadow: boolean): CompiledRule | null => {
+export const firstAllow = ({ rules, first, hits }: RouteMatch, look: Look, shadow: boolean): CompiledRule | null => {
   for (const found of hits) {
-    if (judged(rules, found, look) !== yes) continue
-    const rule = rules[ruleOf(found)]
+    const rule = rules[first + ruleOf(found)]
+    if (judged(rule, found, look) !== yes) continue
     if (rule !== undefined && (shadow || !rule.shadow)) return rule
   }
   return null

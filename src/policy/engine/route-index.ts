@@ -12,7 +12,7 @@ const kinds = 4
  * Segment by segment, methods beside the rules: the cost of a decision follows the rules on a route, not the rules in the file. One block of
  * numbers instead of objects, and what is read one after the other side by side: among a thousand tenants, every other place is a wait for memory.
  *
- * The root stands at 0. A node: how many literal children, place of the child for a variable, place of its lists (0: none); then its literal
+ * The root stands first, and places are counted from it. A node: how many literal children, place of the child for a variable, place of its lists (0: none); then its literal
  * children, each with its length, its last two characters and its place, ordered by these, then by the characters before (names that are counted up
  * differ at their ends). The rest of a child's text stands before it, towards the front by twos. Lists are by kind: how many rules, then each as
  * `number << 7 | methods` and its caller; where there are many, minus the number of their callers, and for each the caller, how many rules, and
@@ -47,17 +47,19 @@ export class Candidates {
   readonly denies: Hit[] = []
   readonly allows: Hit[] = []
   readonly #table: RouteTable
+  readonly #root: number
   readonly #method: number
   readonly #path: string
   readonly #bits: CallerBits | null
 
-  /** `path` is canonical; without `bits` every caller is meant. */
-  constructor(table: RouteTable, method: Method, path: string, bits: CallerBits | null) {
+  /** The policy's table begins at `root`; `path` is canonical; without `bits` every caller is meant. */
+  constructor(table: RouteTable, root: number, method: Method, path: string, bits: CallerBits | null) {
     this.#table = table
+    this.#root = root
     this.#method = bitOf(method)
     this.#path = path
     this.#bits = bits
-    this.#visit(0, 1)
+    this.#visit(root, 1)
     ascending(this.denies)
     ascending(this.allows)
   }
@@ -70,7 +72,7 @@ export class Candidates {
     const end = path.length
     // The root path "/" has no segment; "/a/" has a second, empty one, which a deny does not look at.
     const isLast = from > end || (from === 1 && end === 1)
-    if (lists !== 0) this.#collect(lists, isLast, from >= end)
+    if (lists !== 0) this.#collect(this.#root + lists, isLast, from >= end)
     if (isLast) return
     const count = table[node] ?? 0
     const variable = table[node + 1] ?? 0
@@ -79,9 +81,9 @@ export class Candidates {
     const to = slash < 0 ? end : slash
     if (count !== 0) {
       const child = this.#child(node + nodeSize, count, from, to)
-      if (child !== 0) this.#visit(child, to + 1)
+      if (child !== 0) this.#visit(this.#root + child, to + 1)
     }
-    if (variable !== 0 && to > from) this.#visit(variable, to + 1)
+    if (variable !== 0 && to > from) this.#visit(this.#root + variable, to + 1)
   }
 
   #collect(place: number, isLast: boolean, isLastForDeny: boolean): void {
@@ -129,9 +131,10 @@ export class Candidates {
     if (bits === null) return yes
     if (caller >= 0) return bits.holds(caller)
     const lists = this.#table
-    const end = 1 - caller + (lists[-caller] ?? 0)
+    const at = this.#root - caller
+    const end = at + 1 + (lists[at] ?? 0)
     let out: Tri = no
-    for (let i = 1 - caller; i < end && out !== yes; i++) out = either(out, bits.holds(lists[i] ?? -1))
+    for (let i = at + 1; i < end && out !== yes; i++) out = either(out, bits.holds(lists[i] ?? -1))
     return out
   }
 
@@ -153,7 +156,7 @@ export class Candidates {
       const middle = (low + high) >> 1
       const at = first + middle * childSize
       const child = table[at + 2] ?? 0
-      const order = (table[at] ?? 0) - (end - start) || (table[at + 1] ?? 0) - ending || this.#compare(child, text, start, end)
+      const order = (table[at] ?? 0) - (end - start) || (table[at + 1] ?? 0) - ending || this.#compare(this.#root + child, text, start, end)
       if (order === 0) return child
       if (order < 0) low = middle + 1
       else high = middle - 1
@@ -174,7 +177,7 @@ export class Candidates {
 
 /** Numbers of the rules whose method and path fit, ascending. `path` is canonical. */
 export const candidates = ({ effect, table }: RouteIndex, method: Method, path: string): readonly number[] => {
-  const found = new Candidates(table, method, path, null)
+  const found = new Candidates(table, 0, method, path, null)
   return (effect === 'deny' ? found.denies : found.allows).map(ruleOf)
 }
 
