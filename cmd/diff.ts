@@ -1,4 +1,3 @@
-import { stat } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
 import { systemClock } from '../src/deps.ts'
 import { formatFinding } from '../src/model/finding.ts'
@@ -6,9 +5,8 @@ import { type Composition, composing } from '../src/policy/compose.ts'
 import { platformName } from '../src/policy/language/names.ts'
 import { diffPolicies, type TenantDiff } from '../src/policy/tools/diff.ts'
 import { diffText, type Format } from '../src/policy/tools/diff-text.ts'
-import { readPolicyFolder } from '../src/policy-folder.ts'
-import { isRevision, readPolicyRevision } from '../src/policy-revision.ts'
 import { inTurns } from '../src/turns.ts'
+import { readSide, type Side, sideOf } from './against.ts'
 import { exit, type Io } from './io.ts'
 import { count, plain } from './policies.ts'
 
@@ -60,7 +58,6 @@ const usage = (io: Io, message: string): number => {
   return exit.usage
 }
 
-type Side = { readonly folder: string } | { readonly revision: string }
 type Sides = { readonly old: Side; readonly now: Side }
 
 /** "./a.../b" has ".." in two places: the first that leaves something known on both sides is meant. A text says what is wrong. */
@@ -76,19 +73,10 @@ const sidesOf = async (range: string, dir: string): Promise<Sides | string> => {
   return wrong
 }
 
-/** False: neither a commit nor a folder. */
-const sideOf = async (name: string, dir: string): Promise<Side | string | false> => {
-  if (/^[./]/.test(name)) return (await stat(name).catch(() => null))?.isDirectory() ? { folder: name } : false
-  const known = await isRevision(name, dir)
-  if (known === false && (await stat(name).catch(() => null))?.isDirectory())
-    return `"${name}" is a folder here and no commit: write ./${name}`
-  return known === true ? { revision: name } : known
-}
-
 /** What would be in force; a number where that is nothing. */
 const load = async (side: Side, dir: string, io: Io): Promise<Composition | number> => {
   const name = 'folder' in side ? side.folder : side.revision
-  const read = 'folder' in side ? await readPolicyFolder(side.folder) : await readPolicyRevision(side.revision, dir)
+  const read = await readSide(side, dir)
   if ('error' in read) {
     io.err(`postern diff: ${plain(formatFinding(read.error))}\n`)
     return exit.usage

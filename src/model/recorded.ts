@@ -1,6 +1,7 @@
 import type { Effect } from './decision.ts'
 import type { Method } from './exchange.ts'
 import type { Scalar } from './fact.ts'
+import type { SpelledObligations } from './obligation.ts'
 
 type OneOrMany<T> = T | readonly (T | null)[]
 
@@ -37,6 +38,8 @@ export interface Recorded {
   readonly effect: Effect
   readonly rule: string
   readonly role: string | null
+  /** Null where none were owed, or the record does not tell. */
+  readonly obligations: SpelledObligations | null
   readonly policyDigest: string | null
   readonly platformDigest: string | null
   /** Null where the record was written without facts. */

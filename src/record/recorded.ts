@@ -1,5 +1,6 @@
 import { type Method, methods } from '../model/exchange.ts'
 import type { Scalar } from '../model/fact.ts'
+import type { SpelledObligations } from '../model/obligation.ts'
 import type { Recorded, RecordedFacts, RecordedValue } from '../model/recorded.ts'
 import { schema } from './codes.ts'
 
@@ -46,6 +47,7 @@ export const readRecord = (line: string): ReadRecord => {
       effect: record['code'] === 'PST2106' ? 'step-up' : effect,
       rule: decision['rule'],
       role: text(decision['role']),
+      obligations: isObject(decision['obligations']) ? owedIn(decision['obligations']) : null,
       policyDigest: text(decision['policy-digest']),
       platformDigest: text(decision['platform-digest']),
       facts: isObject(record['facts']) ? factsOf(record['facts']) : null,
@@ -67,6 +69,8 @@ const parse = (line: string): Json | null => {
     return null
   }
 }
+
+const owedIn = (owed: Json): SpelledObligations => ({ hide: texts(owed['hide']), limits: texts(owed['limit']) })
 
 const factsOf = (facts: Json): RecordedFacts => {
   const values = new Map<string, RecordedValue>()

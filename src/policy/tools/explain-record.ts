@@ -26,7 +26,7 @@ export interface RecordExplanation {
   readonly explanation: Explanation | null
   readonly untold: readonly Untold[]
   /** All that the policies at hand may decide, whatever the untold facts are. None: nothing can be said. */
-  readonly outcomes: readonly Pick<Outcome, 'effect' | 'rule' | 'role'>[]
+  readonly outcomes: readonly (Pick<Outcome, 'effect' | 'rule'> & { readonly role: string | null })[]
 }
 
 /** Explains what a record tells, never by a guess. `bench`: of the tenant that the record names; null where there is none. */
@@ -46,7 +46,7 @@ export const explainRecord = (
     version: versionOf(recorded, against, bench),
     explanation: bench && untold.length === 0 ? { ...explainFacts(bench, dim.look.facts), request } : null,
     untold,
-    outcomes: outcomes.map(({ effect, rule, role }) => ({ effect, rule, role })),
+    outcomes: outcomes.map(({ effect, rule, owed }) => ({ effect, rule, role: owed?.role ?? null })),
   }
 }
 
@@ -130,5 +130,5 @@ export const recordLines = ({ recorded, version, explanation, untold, outcomes }
   ]
 }
 
-const outcomeText = ({ effect, rule, role }: Pick<Outcome, 'effect' | 'rule' | 'role'>): string =>
+const outcomeText = ({ effect, rule, role }: RecordExplanation['outcomes'][number]): string =>
   `${effect} by ${quoted(rule)}${role === null ? '' : `, role ${quoted(role)}`}`
