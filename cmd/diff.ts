@@ -15,7 +15,8 @@ postern diff OLD..NEW [--policies DIR] [--fail-on gains] [--format text] [--json
 
 Says who may do what under NEW that OLD refused, and the other way round: GAINS, LOSES, OBLIGATIONS (role, hide, limit, needs-login of what
 both allow) and ORDER (another rule decides the same), each with an example; OBSERVE where observe mode begins or ends. It compares decisions, for every request there can be, not
-text. A check is not looked into: a change that hangs on one names it. Shadow rules are not enforced, so they are not compared.
+text. A check is not looked into: a change that hangs on one names it. WOULD GAIN, LOSE, OWE and ORDER are about shadow rules:
+what would be decided otherwise if they were enforced. Nobody gains by that, so only --fail-on any counts it.
   OLD, NEW          Git revisions, or folders written with "./" or "/"; NEW left out is the folder as it is now: main..
   --policies DIR    the folder, also within revisions (default policies)
   --fail-on WHAT    gains: exit 1 if anybody may do more; any: exit 1 if anything differs
@@ -97,14 +98,15 @@ const summary = (diffs: readonly TenantDiff[]): string => {
   if (diffs.length === 0) return 'no request is decided otherwise\n'
   const changes = diffs.flatMap(diff => diff.changes)
   const of = (kind: string): number => changes.filter(change => change.kind === kind).length
+  const would = diffs.reduce((total, diff) => total + diff.would.length, 0)
   const unproven = diffs.reduce((total, diff) => total + diff.unproven.length, 0)
   const tenants = diffs.filter(diff => diff.tenant !== platformName).length
-  return `${count(tenants, 'tenant')} not as before: ${of('GAINS')} GAINS, ${of('LOSES')} LOSES, ${of('OBLIGATIONS')} OBLIGATIONS, ${of('ORDER')} ORDER, ${unproven} not proven\n`
+  return `${count(tenants, 'tenant')} not as before: ${of('GAINS')} GAINS, ${of('LOSES')} LOSES, ${of('OBLIGATIONS')} OBLIGATIONS, ${of('ORDER')} ORDER, ${would === 0 ? '' : `${would} WOULD, `}${unproven} not proven\n`
 }
 
 const exitOf = (diffs: readonly TenantDiff[], failOn: string | undefined): number => {
   const gains = diffs.some(({ changes, notes }) => changes.some(({ kind }) => kind === 'GAINS') || notes.some(note => note.widens))
-  const differs = diffs.some(({ changes, notes }) => changes.length + notes.length > 0)
+  const differs = diffs.some(({ changes, notes, would }) => changes.length + notes.length + would.length > 0)
   if (failOn === 'gains' ? gains : failOn === 'any' && differs) return exit.findings
   return diffs.some(diff => diff.unproven.length > 0) ? exit.cannotTell : exit.done
 }
