@@ -12,8 +12,8 @@ postern replay RECORDS... --against WHICH [--policies DIR] [--since 90d] [--hash
 
 Decides recorded requests again from the facts in their records, with the proxy's own engine and other policies, and says what would differ:
 newly allowed, newly denied, obligations changed (role, hide, limit), the same, or cannot tell. What a record does not tell is never guessed:
-a request is judged only if every value that a missing fact may have leads to the same. Shadow rules decide nothing, and observe mode lets
-nothing pass: what it let pass is newly denied where the rules refuse it.
+a request is judged only if every value that a missing fact may have leads to the same. Shadow rules decide nothing, and what
+observe mode let pass counts as the refusal that it was.
   RECORDS...             files of records, the folder of a chain, or the folder of all chains (audit.dir)
   --against WHICH        the policies to decide by: a Git revision, or a folder written with "./" or "/"
   --policies DIR         the folder within a revision (default policies)

@@ -35,7 +35,10 @@ export interface Recorded {
   readonly host: string
   readonly path: string
   readonly clientIp: string | null
+  /** What the rules said. */
   readonly effect: Effect
+  /** A refusal that observe mode let pass. */
+  readonly observed: boolean
   readonly rule: string
   readonly role: string | null
   /** Null where none were owed, or the record does not tell. */

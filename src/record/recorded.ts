@@ -1,3 +1,4 @@
+import type { Effect } from '../model/decision.ts'
 import { type Method, methods } from '../model/exchange.ts'
 import type { Scalar } from '../model/fact.ts'
 import type { SpelledObligations } from '../model/obligation.ts'
@@ -29,8 +30,8 @@ export const readRecord = (line: string): ReadRecord => {
   if (decision['rule'] === '' || issuer === null || subject === null) return { kind: 'undecided', count: 0 }
   const method: Method | undefined = methods.find(known => known === request['method'])
   const [host, path] = [text(request['host']), text(request['path'])]
-  const { effect } = decision
-  if (method === undefined || host === null || path === null || (effect !== 'allow' && effect !== 'deny')) return null
+  const effect = effectIn(record, decision)
+  if (method === undefined || host === null || path === null || effect === null) return null
   const cut = texts(record['truncated']).filter(name => deciding.includes(name))
   return {
     recorded: {
@@ -44,7 +45,8 @@ export const readRecord = (line: string): ReadRecord => {
       host,
       path,
       clientIp: text(request['client-ip']),
-      effect: record['code'] === 'PST2106' ? 'step-up' : effect,
+      effect,
+      observed: isObject(decision['observed']),
       rule: decision['rule'],
       role: text(decision['role']),
       obligations: isObject(decision['obligations']) ? owedIn(decision['obligations']) : null,
@@ -54,6 +56,13 @@ export const readRecord = (line: string): ReadRecord => {
       cut,
     },
   }
+}
+
+/** What the rules said: also where observe mode let pass what they refuse. */
+const effectIn = (record: Json, decision: Json): Effect | null => {
+  const { effect, observed } = decision
+  const said = isObject(observed) ? observed['effect'] : effect === 'deny' && record['code'] === 'PST2106' ? 'step-up' : effect
+  return said === 'allow' || said === 'deny' || said === 'step-up' ? said : null
 }
 
 const isObject = (value: unknown): value is Json => typeof value === 'object' && value !== null && !Array.isArray(value)
