@@ -16,14 +16,14 @@ export type Side = { readonly folder: string } | { readonly revision: string }
 export const sideOf = async (name: string, dir: string): Promise<Side | string | false> => {
   const isFolder = async (): Promise<boolean> => (await stat(name).catch(() => null))?.isDirectory() ?? false
   if (/^[./]/.test(name)) return (await isFolder()) ? { folder: name } : false
-  const known = await isRevision(name, dir)
+  const known = await isRevision(name, { dir, env: process.env })
   if (known === false && (await isFolder())) return `"${name}" is a folder here and no commit: write ./${name}`
   return known === true ? { revision: name } : known
 }
 
 /** `dir`: the policies folder within revisions. */
 export const readSide = (side: Side, dir: string): Promise<PolicyFolder | UnreadableFolder> =>
-  'folder' in side ? readPolicyFolder(side.folder) : readPolicyRevision(side.revision, dir)
+  'folder' in side ? readPolicyFolder(side.folder) : readPolicyRevision(side.revision, { dir, env: process.env })
 
 /** The policies of a folder or revision, all in order, or what is wrong with them and the exit code. */
 export const readRevisionOrFolder = async (command: string, name: string, dir: string, io: Io): Promise<Against | number> => {

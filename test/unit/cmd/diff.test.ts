@@ -204,6 +204,18 @@ describe('postern diff of Git revisions', () => {
       })
   })
 
+  it('fetches nothing that a partial clone lacks: neither a network nor a command of its configuration is waited for', async () => {
+    execFileSync('git', ['config', 'uploadpack.allowFilter', 'true'], { cwd: dir })
+    const clone = join(dir, 'clone')
+    execFileSync('git', ['clone', '--quiet', '--no-checkout', '--filter=blob:none', `file://${dir}`, clone])
+    execFileSync('git', ['config', 'remote.origin.uploadpack', `touch ${join(dir, 'ran')}; git-upload-pack`], { cwd: clone })
+    expect(await run('origin/main~1..origin/main', '--policies', join(clone, 'deploy/policies'))).toMatchObject({
+      code: 64,
+      err: expect.stringContaining('is a partial one and lacks files of that revision; nothing is fetched here'),
+    })
+    expect(existsSync(join(dir, 'ran'))).toBe(false)
+  })
+
   it('follows no links that a revision holds', async () => {
     await symlink('/etc/passwd', join(dir, 'deploy/policies/evil.policy.yaml'))
     commit('link')
