@@ -161,10 +161,20 @@ const notEmpty = <T>(shape: Shape<ReadonlyMap<string, T>>): Shape<ReadonlyMap<st
 
 /** Work that the `re` patterns of one file may cost together to compile: about a second. */
 const patternWork = 1_500_000
+/** Steps that all of them together may take for one request, each on its longest text: a tenth of a second at worst. */
+const patternSteps = 10_000
+
+const purse = (left: number): ((cost: number) => boolean) => {
+  let rest = left
+  return cost => {
+    rest -= cost
+    return rest >= 0
+  }
+}
 
 const checkShape = (scope: Scope): Shape<Check> => {
   const expression = text("a CEL expression, such as path.account.startsWith(claims.region + '-')")
-  let left = patternWork
+  const afford = { compile: purse(patternWork), match: purse(patternSteps) }
   return {
     schema: { type: 'string', description: 'An expression of a CEL subset that must be true.', maxLength },
     read(node, at) {
@@ -175,10 +185,7 @@ const checkShape = (scope: Scope): Shape<Check> => {
         path: scope.variables.get(node.offset) ?? null,
         nameProblem: (of, name) => (of === 'header' ? headerName(name) : queryName(name)),
         nearest: (typed, known) => nearestName(at.source, typed, known),
-        afford: work => {
-          left -= work
-          return left >= 0
-        },
+        afford,
       }
       const check = readCheck(value, env)
       if ('root' in check) return check
