@@ -1,5 +1,5 @@
 import { isBool, type Job, type Local, reject, reserved, spanOf, type Typed, typed, typeNames } from './job.ts'
-import { holderOf, presence } from './names.ts'
+import { holderOf, name as named, presence } from './names.ts'
 import { maxPattern, patternProblem } from './pattern.ts'
 import { maxItems, sizeProblem } from './size.ts'
 import { clip, type Syntax } from './syntax.ts'
@@ -77,8 +77,10 @@ export const method = (node: Syntax, [name, receiver, args]: MethodParts, job: J
 
 const has = (node: Syntax, [of, second]: readonly Syntax[], job: Job): Typed | null => {
   if (of?.op === '.' && second === undefined) {
-    const holder = holderOf(of.args[0])
-    if (holder !== null) return presence(node, holder, of.args[1], of.pos, job)
+    const [base, key] = of.args
+    const holder = holderOf(base)
+    if (holder !== null) return presence(node, holder, key, of.pos, job)
+    if (base.op === 'id' && !reserved.includes(base.args)) return named(base, base.args, job, null)
   }
   // CEL knows has() of a field only.
   const holder = of?.op === '[]' ? holderOf(of.args[0]) : null

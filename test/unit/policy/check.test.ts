@@ -92,6 +92,7 @@ describe('P502 unknown names', () => {
     ["claims.regoin == 'eu'", 8, 'P502', /Write claims\.region, or declare it: "regoin: string"/],
     ["claims['regoin'] == 'eu'", 8, 'P502', /claims\.region/],
     ['has(claims.dpt)', 12, 'P502', /claims\.dept/],
+    ['has(claim.dept)', 5, 'P502', /"claim" is not known\. Write claims/],
     ["claims.__proto__ == 'x'", 8, 'P502', /not declared/],
     ["claims.hasOwnProperty == 'x'", 8, 'P502', /not declared/],
     ["claim.region == 'eu'", 1, 'P502', /Write claims/],
