@@ -1,4 +1,3 @@
-import { stat } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
 import { systemClock } from '../src/deps.ts'
 import { formatFinding } from '../src/model/finding.ts'
@@ -6,9 +5,8 @@ import { type Composition, composing } from '../src/policy/compose.ts'
 import { platformName } from '../src/policy/language/names.ts'
 import { diffPolicies, type TenantDiff } from '../src/policy/tools/diff.ts'
 import { diffText, type Format } from '../src/policy/tools/diff-text.ts'
-import { readPolicyFolder } from '../src/policy-folder.ts'
-import { isRevision, readPolicyRevision } from '../src/policy-revision.ts'
 import { inTurns } from '../src/turns.ts'
+import { readSide, type Side, sideOf } from './against.ts'
 import { exit, type Io } from './io.ts'
 import { count, plain } from './policies.ts'
 
@@ -17,7 +15,8 @@ postern diff OLD..NEW [--policies DIR] [--fail-on gains] [--format text] [--json
 
 Says who may do what under NEW that OLD refused, and the other way round: GAINS, LOSES, OBLIGATIONS (role, hide, limit, needs-login of what
 both allow) and ORDER (another rule decides the same), each with an example; OBSERVE where observe mode begins or ends. It compares decisions, for every request there can be, not
-text. A check is not looked into: a change that hangs on one names it. Shadow rules are not enforced, so they are not compared.
+text. A check is not looked into: a change that hangs on one names it. WOULD GAIN, LOSE, OWE and ORDER are about shadow rules:
+what would be decided otherwise if they were enforced. Nobody gains by that, so only --fail-on any counts it.
   OLD, NEW          Git revisions, or folders written with "./" or "/"; NEW left out is the folder as it is now: main..
   --policies DIR    the folder, also within revisions (default policies)
   --fail-on WHAT    gains: exit 1 if anybody may do more; any: exit 1 if anything differs
@@ -60,7 +59,6 @@ const usage = (io: Io, message: string): number => {
   return exit.usage
 }
 
-type Side = { readonly folder: string } | { readonly revision: string }
 type Sides = { readonly old: Side; readonly now: Side }
 
 /** "./a.../b" has ".." in two places: the first that leaves something known on both sides is meant. A text says what is wrong. */
@@ -76,19 +74,10 @@ const sidesOf = async (range: string, dir: string): Promise<Sides | string> => {
   return wrong
 }
 
-/** False: neither a commit nor a folder. */
-const sideOf = async (name: string, dir: string): Promise<Side | string | false> => {
-  if (/^[./]/.test(name)) return (await stat(name).catch(() => null))?.isDirectory() ? { folder: name } : false
-  const known = await isRevision(name, dir)
-  if (known === false && (await stat(name).catch(() => null))?.isDirectory())
-    return `"${name}" is a folder here and no commit: write ./${name}`
-  return known === true ? { revision: name } : known
-}
-
 /** What would be in force; a number where that is nothing. */
 const load = async (side: Side, dir: string, io: Io): Promise<Composition | number> => {
   const name = 'folder' in side ? side.folder : side.revision
-  const read = 'folder' in side ? await readPolicyFolder(side.folder) : await readPolicyRevision(side.revision, dir)
+  const read = await readSide(side, dir)
   if ('error' in read) {
     io.err(`postern diff: ${plain(formatFinding(read.error))}\n`)
     return exit.usage
@@ -109,14 +98,15 @@ const summary = (diffs: readonly TenantDiff[]): string => {
   if (diffs.length === 0) return 'no request is decided otherwise\n'
   const changes = diffs.flatMap(diff => diff.changes)
   const of = (kind: string): number => changes.filter(change => change.kind === kind).length
+  const would = diffs.reduce((total, diff) => total + diff.would.length, 0)
   const unproven = diffs.reduce((total, diff) => total + diff.unproven.length, 0)
   const tenants = diffs.filter(diff => diff.tenant !== platformName).length
-  return `${count(tenants, 'tenant')} not as before: ${of('GAINS')} GAINS, ${of('LOSES')} LOSES, ${of('OBLIGATIONS')} OBLIGATIONS, ${of('ORDER')} ORDER, ${unproven} not proven\n`
+  return `${count(tenants, 'tenant')} not as before: ${of('GAINS')} GAINS, ${of('LOSES')} LOSES, ${of('OBLIGATIONS')} OBLIGATIONS, ${of('ORDER')} ORDER, ${would === 0 ? '' : `${would} WOULD, `}${unproven} not proven\n`
 }
 
 const exitOf = (diffs: readonly TenantDiff[], failOn: string | undefined): number => {
   const gains = diffs.some(({ changes, notes }) => changes.some(({ kind }) => kind === 'GAINS') || notes.some(note => note.widens))
-  const differs = diffs.some(({ changes, notes }) => changes.length + notes.length > 0)
+  const differs = diffs.some(({ changes, notes, would }) => changes.length + notes.length + would.length > 0)
   if (failOn === 'gains' ? gains : failOn === 'any' && differs) return exit.findings
   return diffs.some(diff => diff.unproven.length > 0) ? exit.cannotTell : exit.done
 }

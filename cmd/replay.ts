@@ -8,14 +8,15 @@ import { plain } from './policies.ts'
 import { eachRecorded, leftOut, type Met, NoRecords, parseSince } from './records.ts'
 
 export const help = `
-postern replay RECORDS... --against DIR [--since 90d] [--hash-key-file FILE]... [--fail-on WHAT]... [--json]
+postern replay RECORDS... --against WHICH [--policies DIR] [--since 90d] [--hash-key-file FILE]... [--fail-on WHAT]... [--json]
 
 Decides recorded requests again from the facts in their records, with the proxy's own engine and other policies, and says what would differ:
-newly allowed, newly denied, another Cassandra role, the same, or cannot tell. What a record does not tell is never guessed: a request is
-judged only if every value that a missing fact may have leads to the same. Of obligations the role is compared; for hide and limits compare
-the policies. Shadow rules decide nothing.
+newly allowed, newly denied, obligations changed (role, hide, limit), the same, or cannot tell. What a record does not tell is never guessed:
+a request is judged only if every value that a missing fact may have leads to the same. Shadow rules decide nothing, and what
+observe mode let pass counts as the refusal that it was.
   RECORDS...             files of records, the folder of a chain, or the folder of all chains (audit.dir)
-  --against DIR          the policies to decide by
+  --against WHICH        the policies to decide by: a Git revision, or a folder written with "./" or "/"
+  --policies DIR         the folder within a revision (default policies)
   --since 90d            only requests of the last 90 days; or since a moment: 2026-11-23T10:00:00Z
   --hash-key-file FILE   a key of audit.hash-key-files: hashed facts can then be compared with what the policies name
   --fail-on WHAT         gains, losses or obligations: exit 1 if there are any
@@ -31,6 +32,7 @@ export const run = async (args: string[], io: Io): Promise<number> => {
     allowPositionals: true,
     options: {
       against: { type: 'string' },
+      policies: { type: 'string', default: 'policies' },
       since: { type: 'string' },
       'hash-key-file': { type: 'string', multiple: true, default: [] },
       'fail-on': { type: 'string', multiple: true, default: [] },
@@ -47,7 +49,7 @@ export const run = async (args: string[], io: Io): Promise<number> => {
   const failOn = values['fail-on'].map(word => failures[word])
   if (failOn.includes(undefined)) return refuse(`--fail-on is ${Object.keys(failures).join(', ')}.`)
   if (values.against === undefined || positionals.length === 0) return refuse('say which records, and --against which policies.')
-  const against = await readRevisionOrFolder('replay', values.against, io)
+  const against = await readRevisionOrFolder('replay', values.against, values.policies, io)
   if (typeof against === 'number') return against
   try {
     const keys = await Promise.all(values['hash-key-file'].map(readHashKey))
@@ -74,7 +76,7 @@ export const run = async (args: string[], io: Io): Promise<number> => {
 const headings: Readonly<Record<Kind, string>> = {
   'newly-allowed': 'NEWLY ALLOWED',
   'newly-denied': 'NEWLY DENIED',
-  'obligations-changed': 'ANOTHER ROLE',
+  'obligations-changed': 'OBLIGATIONS CHANGED',
   'cannot-tell': 'CANNOT TELL',
   same: 'SAME',
 }
@@ -95,9 +97,9 @@ const report = ({ counts, tenants, groups, ungrouped }: Replayed, met: Met): str
 }
 
 const spelled = (counts: Replayed['counts']): string =>
-  `${counts.same} same, ${counts['newly-allowed']} newly allowed, ${counts['newly-denied']} newly denied, ${counts['obligations-changed']} with another role, ${counts['cannot-tell']} cannot tell`
+  `${counts.same} same, ${counts['newly-allowed']} newly allowed, ${counts['newly-denied']} newly denied, ${counts['obligations-changed']} obligations changed, ${counts['cannot-tell']} cannot tell`
 
-const describe = ({ kind, count, was, is, callers, route, because, example }: Group): string[] => [
+const describe = ({ kind, count, was, is, delta, callers, route, because, example }: Group): string[] => [
   `  ${headings[kind]} ${count}: ${callers}, ${route}`,
-  `      ${was} -> ${is}, ${kind === 'cannot-tell' ? `not known: ${because}` : `by ${because}`}, such as ${example.id} at ${example.time}`,
+  `      ${delta || `${was} -> ${is}`}, ${kind === 'cannot-tell' ? `not known: ${because}` : `by ${because}`}, such as ${example.id} at ${example.time}`,
 ]

@@ -10,13 +10,25 @@ const maxOutput = maxTotalBytes + 16 * 1024 * 1024
 
 class Unreadable extends Error {}
 
+/** The policies folder, and the environment that git runs in. */
+export interface RevisionPlace {
+  readonly dir: string
+  readonly env: Readonly<Record<string, string | undefined>>
+}
+
+/** Where git is run: the folder itself need not exist today. */
+interface Here {
+  readonly cwd: string
+  readonly env: RevisionPlace['env']
+}
+
 /**
  * Whether git knows this as a commit; a text says why that cannot be told. Only what git itself resolves is used afterwards, as a full
  * hexadecimal name: nothing that somebody typed is ever in a place where git could read it as an option.
  */
-export const isRevision = async (revision: string, dir: string): Promise<boolean | string> => {
+export const isRevision = async (revision: string, place: RevisionPlace): Promise<boolean | string> => {
   try {
-    return (await commitOf(revision, repositoryOf(dir))) !== null
+    return (await commitOf(revision, repositoryOf(place))) !== null
   } catch (fault) {
     if (fault instanceof Unreadable) return fault.message
     throw fault
@@ -24,20 +36,20 @@ export const isRevision = async (revision: string, dir: string): Promise<boolean
 }
 
 /** The policies folder as it was in a revision: the same files that `readPolicyFolder` would find in a checkout. */
-export const readPolicyRevision = async (revision: string, dir: string): Promise<PolicyFolder | UnreadableFolder> => {
+export const readPolicyRevision = async (revision: string, place: RevisionPlace): Promise<PolicyFolder | UnreadableFolder> => {
   try {
-    return await readRevision(revision, dir)
+    return await readRevision(revision, place)
   } catch (fault) {
     if (!(fault instanceof Unreadable)) throw fault
     return { error: { file: revision, line: 0, column: 0, severity: 'error', code: 'P100', message: fault.message } }
   }
 }
 
-const readRevision = async (revision: string, dir: string): Promise<PolicyFolder> => {
-  const here = repositoryOf(dir)
+const readRevision = async (revision: string, place: RevisionPlace): Promise<PolicyFolder> => {
+  const here = repositoryOf(place)
   const commit = await commitOf(revision, here)
   if (commit === null) throw new Unreadable('git knows no such commit. Write a branch, a tag or a commit that is here.')
-  const folder = await folderInside(dir, here)
+  const folder = await folderInside(place.dir, here)
   const tree = await git(here, ['rev-parse', '--verify', '--quiet', '--end-of-options', `${commit}:${folder}`])
   if (tree === null) throw new Unreadable(`there is no folder ${folder === '' ? '.' : folder} in it. Name it with --policies.`)
   const listed = await git(here, ['ls-tree', '-r', '-l', '-z', '--full-tree', text(tree)])
@@ -46,25 +58,24 @@ const readRevision = async (revision: string, dir: string): Promise<PolicyFolder
   return { files: await contents(wanted, here), findings }
 }
 
-/** Where git is run: the folder itself need not exist today. */
-const repositoryOf = (dir: string): string => {
+const repositoryOf = ({ dir, env }: RevisionPlace): Here => {
   let here = resolve(dir)
   while (!existsSync(here) && dirname(here) !== here) here = dirname(here)
-  return realpathSync(here)
+  return { cwd: realpathSync(here), env }
 }
 
 /** The name of the folder from the top of the repository. */
-const folderInside = async (dir: string, here: string): Promise<string> => {
+const folderInside = async (dir: string, here: Here): Promise<string> => {
   const top = await git(here, ['rev-parse', '--show-toplevel'])
-  if (top === null) throw new Unreadable(`${here} is in no Git repository.`)
-  const whole = [here]
+  if (top === null) throw new Unreadable(`${here.cwd} is in no Git repository.`)
+  const whole = [here.cwd]
   for (let rest = resolve(dir); !existsSync(rest); rest = dirname(rest)) whole.splice(1, 0, basename(rest))
   return relative(text(top), join(...whole))
     .split(sep)
     .join('/')
 }
 
-const commitOf = async (revision: string, here: string): Promise<string | null> => {
+const commitOf = async (revision: string, here: Here): Promise<string | null> => {
   if (revision === '' || revision.includes('\0')) return null
   const found = await git(here, ['rev-parse', '--verify', '--quiet', '--end-of-options', `${revision}^{commit}`])
   return found && text(found)
@@ -103,7 +114,7 @@ const sorted = (lines: readonly string[]): { readonly wanted: readonly Blob[]; r
 }
 
 /** Every blob, by one process. */
-const contents = async (wanted: readonly Blob[], here: string): Promise<readonly PolicyFile[]> => {
+const contents = async (wanted: readonly Blob[], here: Here): Promise<readonly PolicyFile[]> => {
   if (wanted.length === 0) return []
   const output = await git(here, ['cat-file', '--batch'], wanted.map(({ id }) => `${id}\n`).join(''))
   const files: PolicyFile[] = []
@@ -118,10 +129,14 @@ const contents = async (wanted: readonly Blob[], here: string): Promise<readonly
   return files
 }
 
-/** What git prints, or null where it says no. No shell, no pager, no repository's hooks. */
-const git = (cwd: string, args: readonly string[], input = ''): Promise<Buffer | null> =>
+/**
+ * What git prints, or null where it says no. No shell, no pager, no repository's hooks. A partial clone fetches what it lacks, by whatever
+ * command its configuration names: a comparison must neither wait for a network nor run that.
+ */
+const git = ({ cwd, env }: Here, args: readonly string[], input = ''): Promise<Buffer | null> =>
   new Promise((resolve, reject) => {
-    const options = { cwd, timeout: deadlineMs, maxBuffer: maxOutput, encoding: 'buffer', killSignal: 'SIGKILL' } as const
+    const local = { ...env, GIT_NO_LAZY_FETCH: '1', GIT_ALLOW_PROTOCOL: '' }
+    const options = { cwd, env: local, timeout: deadlineMs, maxBuffer: maxOutput, encoding: 'buffer', killSignal: 'SIGKILL' } as const
     const child = execFile(
       'git',
       ['--no-pager', '--no-replace-objects', '--literal-pathspecs', ...args],
@@ -130,7 +145,7 @@ const git = (cwd: string, args: readonly string[], input = ''): Promise<Buffer |
         if (fault === null) resolve(stdout)
         else if ('code' in fault && fault.code === 'ENOENT') reject(new Unreadable('git is not installed here. Compare folders instead.'))
         else if (fault.killed) reject(new Unreadable(`git did not answer within ${deadlineMs / 1000} s, or said too much.`))
-        else if (stderr.length > 0) reject(new Unreadable(`git: ${stderr.toString('utf8').split('\n', 1)[0]}`))
+        else if (stderr.length > 0) reject(new Unreadable(complaint(stderr.toString('utf8'))))
         else resolve(null)
       },
     )
@@ -138,3 +153,8 @@ const git = (cwd: string, args: readonly string[], input = ''): Promise<Buffer |
     child.stdin?.on('error', () => undefined)
     child.stdin?.end(input)
   })
+
+const complaint = (said: string): string =>
+  /promisor remote|lazy fetching disabled/.test(said)
+    ? 'this clone is a partial one and lacks files of that revision; nothing is fetched here. Check it out (git worktree add), and compare folders.'
+    : `git: ${said.split('\n', 1)[0]}`

@@ -95,6 +95,10 @@ ${curl(`gateway-acme -H @${here}/anna -H 'x-postern-tenant: globex' ${url}`)}
   tail -n 3 ${here}/audit/*/*.jsonl
   npm run -s postern -- audit verify --dir ${here}/audit --second ${here}/audit-second --key ${here}/audit.pub.pem
 
+  # ... why a request was refused (an id stands in each answer and record), and what tests its traffic would give
+  npm run -s postern -- explain --record ID --audit ${here}/audit
+  npm run -s postern -- learn ${here}/audit --tenant acme
+
 npm start -- --tour does all this by itself. Ctrl-C ends everything.
 `
 }

@@ -6,7 +6,7 @@ import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { get } from 'node:http'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
-import { writeKeyPair } from '../../src/record/keys.ts'
+import { writeHashKey, writeKeyPair } from '../../src/record/keys.ts'
 import { localCluster, startBackend } from './backend.ts'
 import { type DemoCluster, prepareCluster } from './cluster.ts'
 import { DemoFault, type Say } from './fault.ts'
@@ -89,6 +89,7 @@ const prepareFolder = async (): Promise<void> => {
   await writeOnce('gateway.secret', `${randomBytes(32).toString('hex')}\n`)
   await writeCredentials(1)
   if (!(await exists(join(folder, 'audit.pem')))) await writeKeyPair(join(folder, 'audit.pem'))
+  if (!(await exists(join(folder, 'facts.secret')))) await writeHashKey(join(folder, 'facts.secret'))
 }
 
 const writeOnce = async (name: string, text: string): Promise<void> => {

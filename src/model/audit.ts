@@ -1,4 +1,5 @@
 import type { Decided } from './fact.ts'
+import type { Obligations } from './obligation.ts'
 
 /** One decided exchange, as the pipeline knows it at its end. `record/` gives it chain, sequence number and spelling. */
 export interface ExchangeEntry {
@@ -29,6 +30,8 @@ export interface ExchangeEntry {
   readonly rule: string
   /** Permission role of the permit, or null. */
   readonly role: string | null
+  /** Of the permit; null where nothing was allowed. */
+  readonly obligations: Obligations | null
   /** The problem's kebab word and detail, or empty. */
   readonly reason: string
   /** Of the policy that decided: the platform's where one of its denies did. */

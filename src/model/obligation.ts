@@ -42,4 +42,15 @@ export const merged = (above: Obligations, below: Obligations): Obligations =>
           limits: [...new Map([...above.limits, ...below.limits].map(limit => [`${limit.over} ${limit.text}`, limit])).values()],
         }
 
+/** As text: what a record, a comparison and a person see of them. Two limits of the same text may count over different rules. */
+export interface SpelledObligations {
+  readonly hide: readonly string[]
+  readonly limits: readonly string[]
+}
+
+export const spelledObligations = ({ hide, limits }: Obligations): SpelledObligations => ({
+  hide: hide.map(path => path.text),
+  limits: limits.map(limit => `${limit.text}${limit.over === 'rule' ? '' : ` over all rules of the ${limit.over}`}`),
+})
+
 const isEmpty = ({ hide, limits }: Obligations): boolean => hide.length === 0 && limits.length === 0

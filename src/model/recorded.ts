@@ -1,6 +1,7 @@
 import type { Effect } from './decision.ts'
 import type { Method } from './exchange.ts'
 import type { Scalar } from './fact.ts'
+import type { SpelledObligations } from './obligation.ts'
 
 type OneOrMany<T> = T | readonly (T | null)[]
 
@@ -34,9 +35,14 @@ export interface Recorded {
   readonly host: string
   readonly path: string
   readonly clientIp: string | null
+  /** What the rules said. */
   readonly effect: Effect
+  /** A refusal that observe mode let pass. */
+  readonly observed: boolean
   readonly rule: string
   readonly role: string | null
+  /** Null where none were owed, or the record does not tell. */
+  readonly obligations: SpelledObligations | null
   readonly policyDigest: string | null
   readonly platformDigest: string | null
   /** Null where the record was written without facts. */

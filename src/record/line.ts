@@ -1,10 +1,11 @@
 import type { EventEntry, ExchangeEntry } from '../model/audit.ts'
+import { spelledObligations } from '../model/obligation.ts'
 import { schema } from './codes.ts'
 import type { FactSpeller } from './facts.ts'
 import { quoted } from './json.ts'
 
 /** Characters of the longest values kept; what is cut is named in `truncated`. */
-const longest = { path: 4096, 'user-agent': 1024, other: 1024, detail: 512 } as const
+const longest = { path: 4096, 'user-agent': 1024, other: 1024, detail: 512, obligations: 2048 } as const
 const mostAgents = 8
 const mostDetails = 32
 
@@ -75,6 +76,15 @@ export const lineMaker = (chain: string, facts: FactSpeller): LineMaker => {
   }
   const shadow = (would: ExchangeEntry['shadow' | 'observed']): string =>
     would === null ? 'null' : `{"effect":"${would.effect}","rule":${value('shadow', would.rule)}}`
+  /** All of it or nothing: a part would read as another obligation. */
+  const owed = (obligations: ExchangeEntry['obligations']): string => {
+    if (obligations === null) return 'null'
+    const { hide, limits } = spelledObligations(obligations)
+    const text = `{"hide":[${hide.map(quoted).join(',')}],"limit":[${limits.map(quoted).join(',')}]}`
+    if (text.length <= longest.obligations) return text
+    cut.push('obligations')
+    return 'null'
+  }
   const decidedOn = (decided: ExchangeEntry['decided']): string => {
     if (decided === null) return 'null'
     const { text, cut: incomplete } = facts(decided)
@@ -95,7 +105,7 @@ export const lineMaker = (chain: string, facts: FactSpeller): LineMaker => {
     `,"request":{"id":${value('request-id', e.requestId)},"method":${value('method', e.method)},"host":${value('host', e.host)},"route":${value('route', e.route)}` +
     `,"path":${bounded('path', e.path, longest.path)},"client-ip":${value('client-ip', e.clientIp)}` +
     `,"user-agent":${bounded('user-agent', e.userAgent, longest['user-agent'])},"bytes":${whole(e.requestBytes)}}` +
-    `,"decision":{"effect":"${e.effect}","rule":${value('rule', e.rule)},"reason":${value('reason', e.reason)},"role":${value('role', e.role)},"policy-digest":${value('policy-digest', e.policyDigest)},"platform-digest":${value('platform-digest', e.decided?.basis.platformDigest ?? null)},"in-doubt":${e.inDoubt},"shadow":${shadow(e.shadow)},"observed":${shadow(e.observed)}}` +
+    `,"decision":{"effect":"${e.effect}","rule":${value('rule', e.rule)},"reason":${value('reason', e.reason)},"role":${value('role', e.role)},"obligations":${owed(e.obligations)},"policy-digest":${value('policy-digest', e.policyDigest)},"platform-digest":${value('platform-digest', e.decided?.basis.platformDigest ?? null)},"in-doubt":${e.inDoubt},"shadow":${shadow(e.shadow)},"observed":${shadow(e.observed)}}` +
     `,"credential":${e.credentialRole === null ? 'null' : `{"role":${value('role', e.credentialRole)},"generation":${whole(e.credentialGeneration)}}`}` +
     `,"upstream":${e.upstream === null ? 'null' : `{"name":${value('upstream', e.upstream)},"status":${whole(e.upstreamStatus)},"ms":${millis(e.upstreamMs)}}`}` +
     `,"response":{"status":${whole(e.status)},"bytes":${whole(e.responseBytes)},"ms":${millis(e.ms)},"hidden":${whole(e.hidden)},"aborted":${e.aborted}},"facts":${decidedOn(e.decided)}${tail()}`

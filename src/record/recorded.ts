@@ -1,5 +1,7 @@
+import type { Effect } from '../model/decision.ts'
 import { type Method, methods } from '../model/exchange.ts'
 import type { Scalar } from '../model/fact.ts'
+import type { SpelledObligations } from '../model/obligation.ts'
 import type { Recorded, RecordedFacts, RecordedValue } from '../model/recorded.ts'
 import { schema } from './codes.ts'
 
@@ -28,8 +30,8 @@ export const readRecord = (line: string): ReadRecord => {
   if (decision['rule'] === '' || issuer === null || subject === null) return { kind: 'undecided', count: 0 }
   const method: Method | undefined = methods.find(known => known === request['method'])
   const [host, path] = [text(request['host']), text(request['path'])]
-  const { effect } = decision
-  if (method === undefined || host === null || path === null || (effect !== 'allow' && effect !== 'deny')) return null
+  const effect = effectIn(record, decision)
+  if (method === undefined || host === null || path === null || effect === null) return null
   const cut = texts(record['truncated']).filter(name => deciding.includes(name))
   return {
     recorded: {
@@ -43,15 +45,24 @@ export const readRecord = (line: string): ReadRecord => {
       host,
       path,
       clientIp: text(request['client-ip']),
-      effect: record['code'] === 'PST2106' ? 'step-up' : effect,
+      effect,
+      observed: isObject(decision['observed']),
       rule: decision['rule'],
       role: text(decision['role']),
+      obligations: isObject(decision['obligations']) ? owedIn(decision['obligations']) : null,
       policyDigest: text(decision['policy-digest']),
       platformDigest: text(decision['platform-digest']),
       facts: isObject(record['facts']) ? factsOf(record['facts']) : null,
       cut,
     },
   }
+}
+
+/** What the rules said: also where observe mode let pass what they refuse. */
+const effectIn = (record: Json, decision: Json): Effect | null => {
+  const { effect, observed } = decision
+  const said = isObject(observed) ? observed['effect'] : effect === 'deny' && record['code'] === 'PST2106' ? 'step-up' : effect
+  return said === 'allow' || said === 'deny' || said === 'step-up' ? said : null
 }
 
 const isObject = (value: unknown): value is Json => typeof value === 'object' && value !== null && !Array.isArray(value)
@@ -67,6 +78,8 @@ const parse = (line: string): Json | null => {
     return null
   }
 }
+
+const owedIn = (owed: Json): SpelledObligations => ({ hide: texts(owed['hide']), limits: texts(owed['limit']) })
 
 const factsOf = (facts: Json): RecordedFacts => {
   const values = new Map<string, RecordedValue>()

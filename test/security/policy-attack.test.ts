@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { parse } from '../../src/config/parse.ts'
+import { chance } from '../support/chance.ts'
 import { allow, decide, deny, engineFor, load, platformFile, tenantFile } from '../unit/policy/fixtures.ts'
 
 const orders = (items: readonly string[]): readonly (readonly string[])[] =>
@@ -14,6 +15,23 @@ describe('a check over many lines', () => {
     const engine = engineFor({ rules: [deny('never-secret', { to, when: { check } }), allow('rest', { to: 'GET /**' })] })
     expect(decide(engine, { call: 'GET /1/secret/3/4' })).toBe('deny never-secret')
     expect(decide(engine, { call: 'GET /1/2/3/4' })).toBe('allow rest')
+  })
+})
+
+describe('patterns made to take long', () => {
+  it('hold a request up for a fraction of a second together, whatever text it brings', () => {
+    const rules = Array.from({ length: 60 }, (_, i) =>
+      deny(`d${i}`, { when: { check: `re(claims.text, r'\\pL*a\\pL{20}[c-e]x{0,${i}}')` } }),
+    )
+    const engine = engineFor({ claims: { text: 'string' }, rules: [...rules, allow('rest')] })
+    const next = chance(11)
+    const took = Array.from({ length: 4 }, () => {
+      const text = Array.from({ length: 1024 }, () => next.pick(['a', 'b'])).join('')
+      const began = performance.now()
+      decide(engine, { call: 'GET /v1/a', claims: { text } })
+      return performance.now() - began
+    })
+    expect(Math.min(...took)).toBeLessThan(250)
   })
 })
 

@@ -6,6 +6,7 @@ import { PassThrough, type Writable } from 'node:stream'
 import { onTestFinished } from 'vitest'
 import type { ExchangeEntry } from '../../src/model/audit.ts'
 import type { Log, LogFields } from '../../src/model/deps.ts'
+import { noObligations } from '../../src/model/obligation.ts'
 import { openAudit } from '../../src/record/audit.ts'
 import type { Disk } from '../../src/record/disk.ts'
 import type { RunningAudit } from '../../src/record/host.ts'
@@ -42,6 +43,7 @@ export const entry = (changes: Partial<ExchangeEntry> = {}): ExchangeEntry => ({
   effect: 'allow',
   rule: 'read-orders',
   role: 'orders_read',
+  obligations: noObligations,
   reason: '',
   policyDigest: 'abc',
   decided: null,

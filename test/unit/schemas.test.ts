@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
 import * as command from '../../cmd/schema.ts'
+import { parseLine } from '../../src/policy/language/pattern.ts'
 import { editorSchemas } from '../../src/schemas.ts'
 import { violations } from '../support/json-schema.ts'
 import { chance, policyFile, policyOf } from './policy/generate.ts'
@@ -51,6 +52,19 @@ describe('the schemas for editors', () => {
   it('accept whatever the reader accepts: 300 generated policies', () => {
     const c = chance(7)
     for (let i = 0; i < 300; i++) expect(check('policy-v1.json', policyFile(policyOf(c)).bytes.toString())).toEqual([])
+  })
+})
+
+describe('paths', () => {
+  const schema = JSON.stringify(schemas.get('policy-v1.json'))
+  const pattern = new RegExp(JSON.parse(`"${/"pattern":"(\^\(ANY\|(?:[^"\\]|\\.)*)"/.exec(schema)?.[1]}"`) as string)
+
+  it.each([
+    ...['/', '/v1', '/v1/', '/v1/**', '/**', '/v1/{x}/b', '/v1/{x}/', '/a:b', '/:', '/v1/items:batch', '/.well-known/x', '/a..b', '/...'],
+    ...['/:id', '/v1/:account/b', '/v1/:_x', '/v1/./a', '/v1/..', '/v1/*', '/v1/*.json', '/v1/v{n}', '/v1//a', '/v1/**/a', '/v1/{X}'],
+    ...['/v1?x=1', '/v1#a', '/v1/a;b', '/v1/a\\b', 'v1', ''],
+  ])('an editor and check agree on %s', path => {
+    expect(pattern.test(`GET ${path}`)).toBe('segments' in parseLine(`GET ${path}`))
   })
 })
 

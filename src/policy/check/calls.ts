@@ -1,7 +1,7 @@
 import { isBool, type Job, type Local, reject, reserved, spanOf, type Typed, typed, typeNames } from './job.ts'
-import { holderOf, presence } from './names.ts'
+import { holderOf, name as named, presence } from './names.ts'
 import { maxPattern, patternProblem } from './pattern.ts'
-import { sizeProblem } from './size.ts'
+import { maxItems, sizeProblem } from './size.ts'
 import { clip, type Syntax } from './syntax.ts'
 
 const known = ['has', 'size', 'startsWith', 'endsWith', 'contains', 'exists', 'all', 'glob', 're'] as const
@@ -77,8 +77,10 @@ export const method = (node: Syntax, [name, receiver, args]: MethodParts, job: J
 
 const has = (node: Syntax, [of, second]: readonly Syntax[], job: Job): Typed | null => {
   if (of?.op === '.' && second === undefined) {
-    const holder = holderOf(of.args[0])
-    if (holder !== null) return presence(node, holder, of.args[1], of.pos, job)
+    const [base, key] = of.args
+    const holder = holderOf(base)
+    if (holder !== null) return presence(node, holder, key, of.pos, job)
+    if (base.op === 'id' && !reserved.includes(base.args)) return named(base, base.args, job, null)
   }
   // CEL knows has() of a field only.
   const holder = of?.op === '[]' ? holderOf(of.args[0]) : null
@@ -110,6 +112,9 @@ const text = (node: Syntax, op: TextOp, of: Syntax, arg: Syntax, job: Job, local
   return fits.includes(false) ? null : typed({ kind: 'text', op, subject: subject.expr, part: part.expr, type: 'bool', ...spanOf(node) })
 }
 
+/** Texts of the greatest length that the items of one list in a token have room for. */
+const itemTexts = 16
+
 const pattern = (node: Syntax, op: 'glob' | 're', of: Syntax, arg: Syntax, job: Job, local: Local | null): Typed | null => {
   const subject = job.convert(of, job, local)
   if (arg.op !== 'value' || typeof arg.args !== 'string')
@@ -120,7 +125,7 @@ const pattern = (node: Syntax, op: 'glob' | 're', of: Syntax, arg: Syntax, job: 
     arg.args.length > maxPattern
       ? `the pattern has ${arg.args.length} characters; at most ${maxPattern} are read. Write two conditions.`
       : op === 're'
-        ? patternProblem(arg.args, job.env.afford)
+        ? patternProblem(arg.args, local === null ? 1 : subject.expr.kind === 'local' ? itemTexts : maxItems, job.env.afford)
         : null
   if (wrong !== null) return reject(job, arg, 506, wrong)
   return typed({ kind: 'pattern', op, subject: subject.expr, pattern: arg.args, type: 'bool', ...spanOf(node) })

@@ -1,6 +1,7 @@
 import { both, either, no, not, type Tri, told, unsure, yes } from '../language/tri.ts'
 import type { Expr, Holder } from './ast.ts'
 import { expression, glob, length } from './pattern.ts'
+import { maxItems } from './size.ts'
 
 type Scalar = string | number | boolean
 export type Value = Scalar | readonly unknown[]
@@ -11,9 +12,6 @@ export interface Binding<R> {
   readonly value: (of: Holder | 'fact', name: string) => (request: R) => Value | undefined
   readonly present: (of: Exclude<Holder, 'path'>, name: string) => (request: R) => Tri
 }
-
-/** Items of a list that a loop looks at; a longer list is an error. */
-const maxItems = 256
 
 /** The answer for a request; `item` is that of the loop around. Error is `unsure`, by CEL's rules for `&&` and `||`. */
 type Truth<R> = (request: R, item: Scalar) => Tri

@@ -1,4 +1,5 @@
 import type { Claim } from '../language/claims.ts'
+import type { Allowance } from './pattern.ts'
 
 /** What an expression may read, and what the file around it allows. */
 export interface CheckEnvironment {
@@ -9,8 +10,8 @@ export interface CheckEnvironment {
   /** What is wrong with a name of a header field or of a query parameter, or null. */
   readonly nameProblem: (of: 'header' | 'query', name: string) => string | null
   readonly nearest: (typed: string, known: Iterable<string>) => string | null
-  /** Takes the work of one `re` pattern from what the file has left. False: nothing is left. */
-  readonly afford: (work: number) => boolean
+  /** What the `re` patterns of the file have left. */
+  readonly afford: Allowance
 }
 
 /** Variables of a rule's `to` lines. */

@@ -5,6 +5,8 @@ export const maxLength = 2000
 const maxNodes = 200
 const maxDepth = 16
 const maxBody = 20
+/** Items of a list that a loop looks at; a longer list is an error. */
+export const maxItems = 256
 
 /** Whether an expression, or the body of a loop, is too large. Walks without recursion: it bounds what recurses after it. */
 export const sizeProblem = (root: Syntax, what: 'expression' | 'body'): Problem | null => {

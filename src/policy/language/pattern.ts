@@ -122,7 +122,8 @@ const line: Shape<RouteLine> = {
   schema: {
     type: 'string',
     description: 'METHOD [METHOD...] /path, with {name} for one segment and a final /** for the rest.',
-    pattern: `^(ANY|(${methods.join('|')})( (${methods.join('|')}))*) /(([^\\s/*{}?#;]+|\\{[a-z][a-z0-9_]{0,31}\\})(/|$))*(\\*\\*)?$`,
+    // Editors mark what the reader refuses; of what is percent-encoded only the reader judges.
+    pattern: `^(ANY|(${methods.join('|')})( (${methods.join('|')}))*) /(((?!(:[A-Za-z_]\\w*|\\.{1,2})(/|$))[^\\s/*{}?#;\\\\]+|\\{[a-z][a-z0-9_]{0,31}\\})(/|$))*(\\*\\*)?$`,
   },
   read(node, at) {
     const value = text('METHOD /path, such as GET /v1/invoices/{invoice}').read(node, at)

@@ -57,18 +57,28 @@ const headerExpectation: Shape<Expectation> = {
   read(node, at) {
     if (node.kind === 'list') return anyOf(list(headerValue, { min: 1 }).read(node, at))
     const value = headerValue.read(node, at)
+    if (value !== bad && rangeSpelling.test(value))
+      return fail(at, node, 307, `a header has no range; list the values, or write ["${value}"] if this very text is meant.`)
     return value === bad ? bad : (keyword(value) ?? { kind: 'one-of', values: [value] })
   },
 }
 
 const anyOf = (values: readonly string[] | Bad): Expectation | Bad => (values === bad ? bad : { kind: 'one-of', values })
 
+const queryItem: Shape<string> = {
+  schema: { type: 'string' },
+  read(node, at) {
+    const value = text('a value', notRange, 308).read(node, at)
+    return value === bad || isWord(value, node, at, true) ? value : bad
+  },
+}
+
 const queryExpectation: Shape<Expectation> = {
   schema: headerExpectation.schema,
   read(node, at) {
-    if (node.kind === 'list') return anyOf(list(text('a value', notRange, 308), { min: 1 }).read(node, at))
+    if (node.kind === 'list') return anyOf(list(queryItem, { min: 1 }).read(node, at))
     const value = text('present, absent, a value, a list of values, or whole numbers such as 1..500').read(node, at)
-    if (value === bad) return bad
+    if (value === bad || !isWord(value, node, at, false)) return bad
     return keyword(value) ?? range(value, node, at) ?? { kind: 'one-of', values: [value] }
   },
 }
@@ -78,6 +88,29 @@ const rangeSpelling = /^(-?\d{1,15})?\.\.(-?\d{1,15})?$/
 /** Inside a list a range would be read as a literal word, and a deny would silently never match. */
 const notRange = (value: string): string | null =>
   rangeSpelling.test(value) ? `"${value}" stands in a list, where it is a literal word; write the range alone.` : null
+
+/** What somebody probably meant, as a range: of `1-50`, `1 to 50`, `<=50`. */
+const rangeMeant = (value: string): string | null => {
+  const [, min, max] = /^(-?\d{1,15}) ?(?:-|\u2013|\u2014|~|\.{3}|to) ?(-?\d{1,15})$/.exec(value) ?? []
+  if (min !== undefined) return `${min}..${max}`
+  const [, sign, equal, bound] = /^([<>])(=?) ?(-?\d{1,15})$/.exec(value) ?? []
+  if (sign === undefined) return null
+  const step = equal === '=' ? 0 : 1
+  return sign === '<' ? `..${Number(bound) - step}` : `${Number(bound) + step}..`
+}
+
+/**
+ * Read as a word, what was meant as a range would stop an allow from working, and a deny would silently never match. Quotes make it a word;
+ * but YAML itself demands them of `>=50`, so that one is a word in a list only.
+ */
+const isWord = (value: string, node: Node, at: Context, listed: boolean): boolean => {
+  const inQuotes = node.kind === 'scalar' && node.quoted && (listed || !/^[<>]/.test(value))
+  const meant = inQuotes ? null : rangeMeant(value)
+  if (meant === null) return true
+  const word = /^[<>]/.test(value) ? `["${value}"]` : `"${value}"`
+  fail(at, node, 308, `${value} is no range here; write ${meant}, or ${word} if this very text is meant.`)
+  return false
+}
 
 const range = (value: string, node: Node, at: Context): Expectation | Bad | null => {
   if (!value.includes('..')) return null
@@ -128,10 +161,20 @@ const notEmpty = <T>(shape: Shape<ReadonlyMap<string, T>>): Shape<ReadonlyMap<st
 
 /** Work that the `re` patterns of one file may cost together to compile: about a second. */
 const patternWork = 1_500_000
+/** Steps that all of them together may take for one request, each on its longest text: a tenth of a second at worst. */
+const patternSteps = 10_000
+
+const purse = (left: number): ((cost: number) => boolean) => {
+  let rest = left
+  return cost => {
+    rest -= cost
+    return rest >= 0
+  }
+}
 
 const checkShape = (scope: Scope): Shape<Check> => {
   const expression = text("a CEL expression, such as path.account.startsWith(claims.region + '-')")
-  let left = patternWork
+  const afford = { compile: purse(patternWork), match: purse(patternSteps) }
   return {
     schema: { type: 'string', description: 'An expression of a CEL subset that must be true.', maxLength },
     read(node, at) {
@@ -142,10 +185,7 @@ const checkShape = (scope: Scope): Shape<Check> => {
         path: scope.variables.get(node.offset) ?? null,
         nameProblem: (of, name) => (of === 'header' ? headerName(name) : queryName(name)),
         nearest: (typed, known) => nearestName(at.source, typed, known),
-        afford: work => {
-          left -= work
-          return left >= 0
-        },
+        afford,
       }
       const check = readCheck(value, env)
       if ('root' in check) return check

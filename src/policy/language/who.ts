@@ -26,7 +26,7 @@ const unbounded =
   ({ bounded }: Scope): Check =>
   name =>
     bounded.has(name)
-      ? `"${name}" has max-hops, so an agent with one more hop would escape this refusal. Name agents without max-hops here.`
+      ? `"${name}" has max-hops, so an agent with one more hop would escape this refusal. Name agents without max-hops here: a name for { agent: ... } alone.`
       : null
 
 const personsOnly =

@@ -1,3 +1,4 @@
+import { noObligations } from '../../model/obligation.ts'
 import type { Recorded } from '../../model/recorded.ts'
 import { judgeRules } from '../decide.ts'
 import type { CompiledPolicy } from '../engine/compile.ts'
@@ -35,7 +36,7 @@ export interface Judgement {
   missing(): readonly string[]
 }
 
-const mismatch: Outcome = { effect: 'deny', rule: 'tenant-mismatch', role: null, digest: '' }
+const mismatch: Outcome = { effect: 'deny', rule: 'tenant-mismatch', owed: null, digest: '' }
 
 export const revealerOf = ({ platform, tenants }: Against, hashers: readonly Hasher[]): Reveal => {
   const documents = [platform.document, ...tenants.map(({ policy }) => policy.document)]
@@ -44,7 +45,7 @@ export const revealerOf = ({ platform, tenants }: Against, hashers: readonly Has
 }
 
 export const tenantOf = ({ platform }: Pick<Against, 'platform'>, { policy, recognise }: Against['tenants'][number]): Tenant => ({
-  possible: possiblePolicy(policy),
+  possible: possiblePolicy(policy, platform.document.always),
   recognise,
   reads: namesOf(readSet([platform.document, policy.document], [])),
 })
@@ -61,7 +62,7 @@ export class Again {
   readonly #zones = zoneClocks()
 
   constructor(against: Against, hashers: readonly Hasher[]) {
-    this.#platform = possiblePolicy(against.platform)
+    this.#platform = possiblePolicy(against.platform, noObligations)
     for (const one of against.tenants) {
       const tenant = tenantOf(against, one)
       const { recognise } = tenant
@@ -92,9 +93,9 @@ export class Again {
     if (!reads.every(name => dim.grades.get(name) === 'exact')) return outcomes(possible, this.#platform, dim)
     const verdict = judgeRules(possible.policy, this.#platform.policy, dim.look)
     if (verdict.effect === 'deny')
-      return [{ effect: 'deny', rule: verdict.rule, role: null, digest: (verdict.above ? this.#platform : possible).policy.digest }]
+      return [{ effect: 'deny', rule: verdict.rule, owed: null, digest: (verdict.above ? this.#platform : possible).policy.digest }]
     const { effect, rule } = verdict
-    return [{ effect, rule: rule.name, role: effect === 'allow' ? rule.role : null, digest: possible.policy.digest }]
+    return [{ effect, rule: rule.name, owed: effect === 'allow' ? possible.owedBy(rule.name) : null, digest: possible.policy.digest }]
   }
 
   #missing({ possible }: Tenant, dim: Dim): readonly string[] {

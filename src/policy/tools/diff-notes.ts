@@ -1,5 +1,5 @@
+import { spelledObligations } from '../../model/obligation.ts'
 import type { PolicyDocument } from '../language/read.ts'
-import { spelled } from './classes/subject.ts'
 import type { WorldSource } from './classes/world.ts'
 
 /** What changed beside the rules of a tenant. */
@@ -18,6 +18,7 @@ export const documentNotes = (old: PolicyDocument, now: PolicyDocument): Note[] 
   const content = (document: PolicyDocument): ReadonlyMap<string, string> =>
     new Map(document.rules.map(({ spot: _, ...rule }) => [rule.name, JSON.stringify(rule, plain)]))
   const [was, is] = [content(old), content(now)]
+  const [owedBefore, owedNow] = [spelledObligations(old.always), spelledObligations(now.always)]
   const who = (document: PolicyDocument): string => JSON.stringify([document.who, document.claims], plain)
   return [
     ...[...is].flatMap(([name, rule]) => {
@@ -31,8 +32,8 @@ export const documentNotes = (old: PolicyDocument, now: PolicyDocument): Note[] 
     ...[...was.keys()].flatMap(name => (is.has(name) ? [] : [note('PLATFORM', `deny ${name} is gone`)])),
     ...(who(old) === who(now) ? [] : [note('PLATFORM', 'who or claims are changed')]),
     ...listNotes('shared role', old.sharedRoles, now.sharedRoles),
-    ...listNotes('always hide', spelled(old.always).hide, spelled(now.always).hide),
-    ...listNotes('always limit', spelled(old.always).limits, spelled(now.always).limits),
+    ...listNotes('always hide', owedBefore.hide, owedNow.hide),
+    ...listNotes('always limit', owedBefore.limits, owedNow.limits),
   ]
 }
 

@@ -12,8 +12,8 @@ const maxNames = 3
 export const diffText = (diffs: readonly TenantDiff[], format: Format): string => {
   const groups = new Map<string, { readonly diff: TenantDiff; readonly tenants: string[] }>()
   for (const diff of diffs) {
-    const { state, notes, changes, unproven } = diff
-    const key = JSON.stringify([state, notes, changes.map(({ example: _, ...rest }) => rest), unproven])
+    const { state, notes, changes, would, unproven } = diff
+    const key = JSON.stringify([state, notes, [changes, would].map(some => some.map(({ example: _, ...rest }) => rest)), unproven])
     const known = groups.get(key)
     if (known === undefined) groups.set(key, { diff, tenants: [diff.tenant] })
     else known.tenants.push(diff.tenant)
@@ -24,7 +24,8 @@ export const diffText = (diffs: readonly TenantDiff[], format: Format): string =
 const section = (diff: TenantDiff, tenants: readonly string[], format: Format): string => {
   const state = diff.state === 'changed' ? '' : ` (${diff.state})`
   const head = `${some(tenants, 8, ' and ')}${state}`
-  const lines = [...diff.notes.map(noteLine), ...cut(diff.changes), ...diff.unproven.map(text => `NOT PROVEN: ${text}`)].map(oneLine)
+  const changes = [...cut(diff.changes, enforced), ...cut(diff.would, trial)]
+  const lines = [...diff.notes.map(noteLine), ...changes, ...diff.unproven.map(text => `NOT PROVEN: ${text}`)].map(oneLine)
   return format === 'md'
     ? `### ${head}\n\n${lines.map(line => `- ${markdown(line)}\n`).join('')}`
     : `${head}\n${lines.map(line => `  ${line}\n`).join('')}`
@@ -35,24 +36,42 @@ const oneLine = (line: string): string => line.replaceAll(/[\p{Cc}\u2028\u2029]/
 
 const noteLine = ({ kind, text }: Note): string => `${kind}: ${text}`
 
-const cut = (changes: readonly Change[]): readonly string[] => {
+/** What stands before the change, and between callers and requests. */
+type Spelling = Readonly<Record<Change['kind'], { readonly label: string; readonly verb: string }>>
+
+const enforced: Spelling = {
+  GAINS: { label: 'GAINS', verb: ' may' },
+  LOSES: { label: 'LOSES', verb: ' may no longer' },
+  OBLIGATIONS: { label: 'OBLIGATIONS', verb: '' },
+  ORDER: { label: 'ORDER', verb: '' },
+}
+
+/** Of shadow rules: nothing is decided otherwise yet. */
+const trial: Spelling = {
+  GAINS: { label: 'WOULD GAIN', verb: ' might' },
+  LOSES: { label: 'WOULD LOSE', verb: ' might no longer' },
+  OBLIGATIONS: { label: 'WOULD OWE', verb: '' },
+  ORDER: { label: 'WOULD ORDER', verb: '' },
+}
+
+const cut = (changes: readonly Change[], spelling: Spelling): readonly string[] => {
   const shown: string[] = []
   for (const kind of new Set(changes.map(change => change.kind))) {
-    const lines = changes.filter(change => change.kind === kind).map(changeLine)
+    const lines = changes.filter(change => change.kind === kind).map(change => changeLine(change, spelling))
     shown.push(...lines.slice(0, maxLines))
-    if (lines.length > maxLines) shown.push(`${kind}: ... and ${lines.length - maxLines} more; --json has all of them`)
+    if (lines.length > maxLines) shown.push(`${spelling[kind].label}: ... and ${lines.length - maxLines} more; --json has all of them`)
   }
   return shown
 }
 
 /** `GAINS: contractors may GET /v1/accounts/*\/invoices from any address, e.g. carl, 203.0.113.9 (...)` */
-const changeLine = (change: Change): string => {
+const changeLine = (change: Change, spelling: Spelling): string => {
   const { kind, who, conditions, delta, before, after, example } = change
-  const verb = kind === 'GAINS' ? ' may' : kind === 'LOSES' ? ' may no longer' : ''
+  const { label, verb } = spelling[kind]
   const what = delta.length === 0 ? '' : `: ${delta.join('; ')}`
   const said = conditions.length === 0 ? '' : ` ${conditions.join(', ')}`
   const how = kind === 'OBLIGATIONS' && before.by === after.by ? '' : ` (${spelledDecision(before)} -> ${spelledDecision(after)})`
-  return `${kind}: ${some(who, maxNames, ' or ')}${verb} ${spelledPlaces(change.places)}${said}${what}, e.g. ${exampleOf(example)}${how}`
+  return `${label}: ${some(who, maxNames, ' or ')}${verb} ${spelledPlaces(change.places)}${said}${what}, e.g. ${exampleOf(example)}${how}`
 }
 
 const spelledDecision = ({ effect, by }: Decided): string => `${effect} by ${by}`

@@ -1,4 +1,5 @@
 import { formatDuration } from '../../config/values.ts'
+import { spelledObligations } from '../../model/obligation.ts'
 import type { Login } from '../language/login.ts'
 import { type Tri, unsure, yes } from '../language/tri.ts'
 import { anyone } from '../language/who.ts'
@@ -6,8 +7,8 @@ import type { Axis } from './classes/axis.ts'
 import type { Form } from './classes/forms.ts'
 import { type Choice, onlyNo, onlyYes, possible, unchosen } from './classes/formula.ts'
 import type { Space } from './classes/space.ts'
-import { spelled } from './classes/subject.ts'
 import type { Transition } from './classes/transitions.ts'
+import { type Owed, owedDelta } from './owed.ts'
 
 export type Kind = 'GAINS' | 'LOSES' | 'OBLIGATIONS' | 'ORDER'
 
@@ -50,31 +51,21 @@ const namedBy = ({ before, after }: Transition, kind: Kind): Form | null => {
 
 const deltaOf = (before: Form | null, after: Form | null): readonly string[] => {
   if (before === null || after === null) return []
-  const [old, now] = [before.subject, after.subject].map(subject => ({
-    ...spelled(subject.obligations),
-    role: subject.rule.role?.name ?? 'none',
-    login: subject.rule.login === null ? 'none' : loginText(subject.rule.login),
-  }))
-  if (old === undefined || now === undefined) return []
-  return [
-    ...(old.role === now.role ? [] : [`role ${old.role} -> ${now.role}`]),
-    ...changed('hide', old.hide, now.hide),
-    ...changed('limit', old.limits, now.limits),
-    ...(old.login === now.login ? [] : [`needs-login ${old.login} -> ${now.login}`]),
-  ]
+  const [old, now] = [loginText(before.subject.rule.login), loginText(after.subject.rule.login)]
+  return [...owedDelta(owedBy(before), owedBy(after)), ...(old === now ? [] : [`needs-login ${old} -> ${now}`])]
 }
 
-const changed = (what: string, old: readonly string[], now: readonly string[]): readonly string[] => [
-  ...old.filter(one => !now.includes(one)).map(one => `${what} -${one}`),
-  ...now.filter(one => !old.includes(one)).map(one => `${what} +${one}`),
-]
+const owedBy = ({ subject: { obligations, rule } }: Form): Owed => ({ ...spelledObligations(obligations), role: rule.role?.name ?? null })
 
-const loginText = ({ acr, amr, within }: Login): string =>
-  [
+const loginText = (login: Login | null): string => {
+  if (login === null) return 'none'
+  const { acr, amr, within } = login
+  return [
     ...(acr === null ? [] : [`acr ${acr.join(' or ')}`]),
     ...(amr === null ? [] : [`amr ${amr.join(' or ')}`]),
     ...(within === null ? [] : [`within ${formatDuration(within)}`]),
   ].join(', ')
+}
 
 const maxConditions = 4
 

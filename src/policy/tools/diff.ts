@@ -9,7 +9,7 @@ import { commonBase, issuersOf } from './classes/facts.ts'
 import { type Route, routesOf } from './classes/routes.ts'
 import type { Subject } from './classes/subject.ts'
 import { transitionsOn, type Verdict } from './classes/transitions.ts'
-import { type World, type WorldSource, worldOf } from './classes/world.ts'
+import { trialsOf, type World, type WorldSource, withTrials, worldOf } from './classes/world.ts'
 import { examples } from './diff-examples.ts'
 import { documentNotes, type Note, observeNotes, recogniseNotes } from './diff-notes.ts'
 import { type Described, describe, type Kind } from './diff-words.ts'
@@ -40,6 +40,8 @@ export interface TenantDiff {
   readonly state: 'added' | 'removed' | 'changed' | 'not compared'
   readonly notes: readonly Note[]
   readonly changes: readonly Change[]
+  /** What would be decided otherwise if shadow rules were enforced, where one of them decides before or after. */
+  readonly would: readonly Change[]
   /** What could not be compared, and why. */
   readonly unproven: readonly string[]
 }
@@ -55,27 +57,35 @@ export const diffPolicies = (before: Composition, after: Composition): readonly 
   return platform === null ? diffs : [platform, ...diffs]
 }
 
+const nothing = { changes: [], would: [], unproven: [] } as const
+
 const platformDiff = (before: Composition, after: Composition): TenantDiff | null => {
   const [old, now] = [before.platform.policy, after.platform.policy]
   const notes = old && now ? documentNotes(old.document, now.document) : []
-  return notes.length === 0 ? null : { tenant: platformName, state: 'changed', notes, changes: [], unproven: [] }
+  return notes.length === 0 ? null : { tenant: platformName, state: 'changed', notes, ...nothing }
 }
 
 const diffTenant = (tenant: string, before: Composition, after: Composition): TenantDiff | null => {
   const [old, now] = [before.entries.get(tenant), after.entries.get(tenant)]
   const refused = [refusal(old, 'old'), refusal(now, 'new')].flatMap(one => one ?? [])
   if (refused.length > 0)
-    return isUntouched(old, now, before, after) ? null : { tenant, state: 'not compared', notes: [], changes: [], unproven: refused }
+    return isUntouched(old, now, before, after) ? null : { tenant, state: 'not compared', notes: [], ...nothing, unproven: refused }
   const source = old?.enforced ?? now?.enforced
   const [was, is] = [sourceOf(old, before), sourceOf(now, after)]
   if (!source?.recognise) return null
   const [a, b] = [was ?? nobodyIn(before, source.recognise), is ?? nobodyIn(after, source.recognise)]
   if (a === null || b === null || (was && is && isUntouched(old, now, before, after))) return null
-  const { changes, unproven } = compare(a, b, [now, old].map(entry => entry?.tested.files ?? []).find(files => files.length > 0) ?? [])
+  const tests = [now, old].map(entry => entry?.tested.files ?? []).find(files => files.length > 0) ?? []
+  const { changes, unproven } = compare(a, b, tests)
+  const trials = compareTrials(a, b, tests)
   const beside = [...prefixNotes(tenant, before, after), ...observeNotes(a, b), ...(was && is ? recogniseNotes(a, b) : [])]
   const notes = [...beside, ...orderNote(a, b, changes)]
-  if (changes.length + unproven.length + notes.length === 0) return null
-  return { tenant, state: was ? (is ? 'changed' : 'removed') : 'added', notes, changes, unproven }
+  const doubts = [
+    ...unproven,
+    ...trials.unproven.filter(text => !unproven.includes(text)).map(text => `with shadow rules enforced: ${text}`),
+  ]
+  if (changes.length + trials.changes.length + doubts.length + notes.length === 0) return null
+  return { tenant, state: was ? (is ? 'changed' : 'removed') : 'added', notes, changes, would: trials.changes, unproven: doubts }
 }
 
 const isUntouched = (old: Entry | undefined, now: Entry | undefined, before: Composition, after: Composition): boolean =>
@@ -125,11 +135,25 @@ const orderNote = (a: WorldSource, b: WorldSource, changes: readonly Change[]): 
 
 type Tests = Entry['tested']['files']
 
-const compare = (a: WorldSource, b: WorldSource, tests: Tests): Pick<TenantDiff, 'changes' | 'unproven'> => {
+type Comparison = Pick<TenantDiff, 'changes' | 'unproven'>
+
+/**
+ * Where no shadow rule decides on either side, the policy decides as if there were none, and that is compared already. A trial that is enforced
+ * now, or an enforced rule that is a trial now, would decide as before.
+ */
+const compareTrials = (a: WorldSource, b: WorldSource, tests: Tests): Comparison => {
+  const [old, now] = [trialsOf(a), trialsOf(b)]
+  if (old.size + now.size === 0) return nothing
+  return compare(withTrials(a), withTrials(b), tests, (was, is) => old.has(was.by) || now.has(is.by))
+}
+
+type Meant = (before: Decided, after: Decided) => boolean
+
+const compare = (a: WorldSource, b: WorldSource, tests: Tests, isMeant: Meant = () => true): Comparison => {
   const recognises = [a.recognise, b.recognise]
   const base = commonBase(recognises)
   // No request is recognised by both: what that means is said of recognition.
-  if (base === null) return { changes: [], unproven: [] }
+  if (base === null) return nothing
   const [before, after] = [worldOf(a), worldOf(b)]
   const { groups, tooMany } = routesOf([before, after], changedSubjects(before, after))
   const comparing = { before, after, base, issuers: issuersOf(recognises), zones: zoneClocks() }
@@ -146,7 +170,7 @@ const compare = (a: WorldSource, b: WorldSource, tests: Tests): Pick<TenantDiff,
       if (described === null) continue
       const { kind, ...rest } = described
       const [was, is] = [decidedBy(transition.before), decidedBy(transition.after)]
-      found.push({ kind, ...rest, before: was, after: is, routes: group.routes, example: show(transition) })
+      if (isMeant(was, is)) found.push({ kind, ...rest, before: was, after: is, routes: group.routes, example: show(transition) })
     }
   }
   return { changes: joined(found), unproven }

@@ -17,7 +17,7 @@ export interface Untold {
 
 /** What can be said about a recorded request by the policies at hand. */
 export interface RecordExplanation {
-  readonly recorded: Pick<Recorded, 'id' | 'tenant' | 'effect' | 'rule' | 'role' | 'policyDigest' | 'platformDigest'> & {
+  readonly recorded: Pick<Recorded, 'id' | 'tenant' | 'effect' | 'observed' | 'rule' | 'role' | 'policyDigest' | 'platformDigest'> & {
     readonly at: string
   }
   /** Whether the policies at hand are those that decided. `unasked`: no tenant's policy was; `none`: they have no such tenant. */
@@ -26,7 +26,7 @@ export interface RecordExplanation {
   readonly explanation: Explanation | null
   readonly untold: readonly Untold[]
   /** All that the policies at hand may decide, whatever the untold facts are. None: nothing can be said. */
-  readonly outcomes: readonly Pick<Outcome, 'effect' | 'rule' | 'role'>[]
+  readonly outcomes: readonly (Pick<Outcome, 'effect' | 'rule'> & { readonly role: string | null })[]
 }
 
 /** Explains what a record tells, never by a guess. `bench`: of the tenant that the record names; null where there is none. */
@@ -38,15 +38,15 @@ export const explainRecord = (
 ): RecordExplanation => {
   const { dim, outcomes } = new Again(against, hashers).decide(recorded)
   const untold = untoldOf(recorded, bench, dim)
-  const { id, time, tenant, effect, rule, role, policyDigest, platformDigest } = recorded
+  const { id, time, tenant, effect, observed, rule, role, policyDigest, platformDigest } = recorded
   // Of a query only what some rule reads is on record, so it must not pass for the request's.
   const request = `${recorded.method} ${recorded.path}`
   return {
-    recorded: { id, at: momentText(time), tenant, effect, rule, role, policyDigest, platformDigest },
+    recorded: { id, at: momentText(time), tenant, effect, observed, rule, role, policyDigest, platformDigest },
     version: versionOf(recorded, against, bench),
     explanation: bench && untold.length === 0 ? { ...explainFacts(bench, dim.look.facts), request } : null,
     untold,
-    outcomes: outcomes.map(({ effect, rule, role }) => ({ effect, rule, role })),
+    outcomes: outcomes.map(({ effect, rule, owed }) => ({ effect, rule, role: owed?.role ?? null })),
   }
 }
 
@@ -112,7 +112,7 @@ export const recordLines = ({ recorded, version, explanation, untold, outcomes }
   const { id, at, tenant, policyDigest, platformDigest } = recorded
   const head = [
     `request ${quoted(id)} at ${at}; postern audit verify tells whether its record is as it was written`,
-    `recorded: ${tenant === null ? 'no tenant' : quoted(tenant)}: ${outcomeText(recorded)}`,
+    `recorded: ${tenant === null ? 'no tenant' : quoted(tenant)}: ${outcomeText(recorded)}${recorded.observed ? ', let pass by observe mode' : ''}`,
     `by policy sha256 ${policyDigest ?? '(not recorded)'}, platform sha256 ${platformDigest ?? '(not recorded)'}: ${versions[version]}`,
     '',
   ]
@@ -130,5 +130,5 @@ export const recordLines = ({ recorded, version, explanation, untold, outcomes }
   ]
 }
 
-const outcomeText = ({ effect, rule, role }: Pick<Outcome, 'effect' | 'rule' | 'role'>): string =>
+const outcomeText = ({ effect, rule, role }: RecordExplanation['outcomes'][number]): string =>
   `${effect} by ${quoted(rule)}${role === null ? '' : `, role ${quoted(role)}`}`

@@ -9,6 +9,9 @@ export const explanationLines = (one: Explanation): readonly string[] => [
   `${one.request} at ${one.at}, ${one.caller}`,
   `${one.tenant}: ${decisionText(one.decision)}`,
   ...obligationLines(one.decision),
+  ...(one.observedUntil === null
+    ? []
+    : [`  observe mode lets it pass all the same, without a credential, until just before ${one.observedUntil}`]),
   ...(one.shadow === null ? [] : [`  with shadow rules enforced: ${one.shadow.effect} by ${one.shadow.rule}`]),
   '',
   one.recognition.every(line => line.agrees)

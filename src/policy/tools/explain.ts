@@ -1,4 +1,5 @@
 import type { Decision, Effect, Facts, ShadowDecision } from '../../model/decision.ts'
+import type { CompiledPolicy } from '../engine/compile.ts'
 import { Look } from '../engine/conditions.ts'
 import type { Rule } from '../language/rule.ts'
 import type { PolicyFile, Version } from '../load/version.ts'
@@ -62,6 +63,8 @@ export interface Explanation {
   readonly caller: string
   readonly at: string
   readonly decision: DecisionReport
+  /** Observe mode lets pass, until this moment, what is refused here; null: it does not. */
+  readonly observedUntil: string | null
   /** What it would be with shadow rules enforced; null where none is a candidate. */
   readonly shadow: Pick<ShadowDecision, 'effect' | 'rule'> | null
   readonly recognition: readonly RecognitionReport[]
@@ -93,6 +96,7 @@ export const explainFacts = (bench: FiledBench, facts: Facts): Explanation => {
     caller: callerText(look),
     at: momentText(facts.now),
     decision: decisionReport(decision),
+    observedUntil: observedUntil(policy, decision, facts.now),
     shadow: decision.shadow && { effect: decision.shadow.effect, rule: decision.shadow.rule },
     recognition: lines.map(({ path, agrees, seen, wanted }) => ({
       key: path.join('.'),
@@ -105,6 +109,10 @@ export const explainFacts = (bench: FiledBench, facts: Facts): Explanation => {
     change: decision.effect === 'allow' ? null : smallestChange(bench, facts),
   }
 }
+
+/** The platform's refusals are nobody's to observe, and of another tenant's requests nothing is. */
+const observedUntil = ({ digest, document: { observeUntil: until } }: CompiledPolicy, decision: Decision, now: number): string | null =>
+  until !== null && now < until && decision.effect === 'deny' && decision.policyDigest === digest ? momentText(until) : null
 
 const rulesOf = (bench: FiledBench, decision: Decision, look: Look): readonly RuleReport[] => {
   const [above, own] = [settingOf(bench, 'platform', look), settingOf(bench, 'tenant', look)]

@@ -96,9 +96,12 @@ const spelledSuite = ({ name, cases }: Suite): string =>
 
 const entities: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&apos;' }
 
-/** XML 1.0 has no way to write most control characters, surrogates or noncharacters, not even escaped (section 2.2). */
+/**
+ * XML 1.0 has no way to write most control characters, surrogates or noncharacters, not even escaped (section 2.2). Bidirectional controls
+ * it has, but whoever shows the report would show a name as it is not.
+ */
 const escaped = (text: string): string =>
   text
     .toWellFormed()
     .replaceAll(/[&<>"']/g, c => entities[c] ?? c)
-    .replaceAll(/\p{Cc}|[\ufffe\uffff]/gu, '\ufffd')
+    .replaceAll(/[\p{Cc}\p{Bidi_Control}\u2028\u2029\ufffe\uffff]/gu, '\ufffd')

@@ -1,4 +1,5 @@
 import type { Effect } from '../../model/decision.ts'
+import { merged, type Obligations, spelledObligations } from '../../model/obligation.ts'
 import { type CallerTest, compileWho } from '../engine/callers.ts'
 import type { CompiledPolicy, RuleSet } from '../engine/compile.ts'
 import { compileWhen, type Look, type Test } from '../engine/conditions.ts'
@@ -14,6 +15,7 @@ import { no, type Side, told, yes } from '../language/tri.ts'
 import type { Expectation, When } from '../language/when.ts'
 import { anyone, type Definition } from '../language/who.ts'
 import { always, any, bothOf, can, eitherOf, type Mask, never, notOf, only } from './mask.ts'
+import type { Owed } from './owed.ts'
 import type { Grade } from './record-facts.ts'
 
 /** A request that may be known in part. */
@@ -29,12 +31,14 @@ export interface Outcome {
   readonly effect: Effect
   /** Rule name or `default`. */
   readonly rule: string
-  readonly role: string | null
+  /** Of an allow. */
+  readonly owed: Owed | null
   readonly digest: string
 }
 
 interface PossibleRule {
   readonly rule: Rule
+  readonly owed: Owed
   readonly parts: readonly Part[]
   readonly login: readonly Part[]
 }
@@ -44,18 +48,34 @@ export interface Possible {
   readonly policy: CompiledPolicy
   readonly denies: readonly PossibleRule[]
   readonly allows: readonly PossibleRule[]
+  /** By an allow of this name. */
+  owedBy(rule: string): Owed | null
   /** Whether a name of `who` holds; an agent holds only what names agents. */
   holds(name: string, dim: Dim): Mask
 }
 
-export const possiblePolicy = (policy: CompiledPolicy): Possible => {
+/** `above`: what the platform asks for on every allow. */
+export const possiblePolicy = (policy: CompiledPolicy, above: Obligations): Possible => {
   const { document } = policy
   const who = new Who(document.who, document.claims)
   const rules = (effect: Rule['effect']): PossibleRule[] =>
     document.rules
       .filter(rule => rule.effect === effect)
-      .map(rule => ({ rule, parts: partsOf(rule, who, document.claims), login: rule.login ? loginParts(rule.login) : [] }))
-  return { policy, denies: rules('deny'), allows: rules('allow'), holds: (name, dim) => who.of([name], 'grant')(dim) }
+      .map(rule => ({
+        rule,
+        owed: { ...spelledObligations(merged(above, merged(document.always, rule.own))), role: rule.role?.name ?? null },
+        parts: partsOf(rule, who, document.claims),
+        login: rule.login ? loginParts(rule.login) : [],
+      }))
+  const allows = rules('allow')
+  const owed = new Map(allows.map(one => [one.rule.name, one.owed]))
+  return {
+    policy,
+    denies: rules('deny'),
+    allows,
+    owedBy: rule => owed.get(rule) ?? null,
+    holds: (name, dim) => who.of([name], 'grant')(dim),
+  }
 }
 
 /** Every decision that the rules may come to; one alone where enough is known. */
@@ -64,19 +84,19 @@ export const outcomes = (policy: Possible, platform: Possible, dim: Dim): readon
   for (const above of [platform, policy])
     for (const { rule, parts } of enforced(above.policy.denies, above.denies, dim)) {
       const mask = fold(parts, dim)
-      if (mask !== never) found.push({ effect: 'deny', rule: rule.name, role: null, digest: above.policy.digest })
+      if (mask !== never) found.push({ effect: 'deny', rule: rule.name, owed: null, digest: above.policy.digest })
       if (!can(mask, no)) return found
     }
   const { digest } = policy.policy
-  for (const { rule, parts, login } of enforced(policy.policy.allows, policy.allows, dim)) {
+  for (const { rule, owed, parts, login } of enforced(policy.policy.allows, policy.allows, dim)) {
     const mask = fold(parts, dim)
     if (!can(mask, yes)) continue
     const signedIn = fold(login, dim)
-    if (can(signedIn, yes)) found.push({ effect: 'allow', rule: rule.name, role: rule.role?.name ?? null, digest })
-    if (signedIn !== always) found.push({ effect: 'step-up', rule: rule.name, role: null, digest })
+    if (can(signedIn, yes)) found.push({ effect: 'allow', rule: rule.name, owed, digest })
+    if (signedIn !== always) found.push({ effect: 'step-up', rule: rule.name, owed: null, digest })
     if (mask === always) return found
   }
-  found.push({ effect: 'deny', rule: 'default', role: null, digest })
+  found.push({ effect: 'deny', rule: 'default', owed: null, digest })
   return found
 }
 

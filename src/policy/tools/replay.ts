@@ -7,6 +7,7 @@ import type { Rule } from '../language/rule.ts'
 import { Again, type Against, type Judgement } from './again.ts'
 import type { Hasher } from './literals.ts'
 import { always, never } from './mask.ts'
+import { owedDelta } from './owed.ts'
 import { type Dim, type Outcome, onRoute } from './possible.ts'
 
 export const kinds = ['newly-allowed', 'newly-denied', 'obligations-changed', 'cannot-tell', 'same'] as const
@@ -16,9 +17,11 @@ export type Kind = (typeof kinds)[number]
 export interface Group {
   readonly tenant: string
   readonly kind: Kind
-  /** Effect then and now; several words where it may be either, and roles where these differ. */
+  /** Effect then and now; several words where it may be either. */
   readonly was: string
   readonly is: string
+  /** Of changed obligations: what is taken away and added. */
+  readonly delta: string
   /** Names of `who` that hold. */
   readonly callers: string
   /** Method and pattern of the rule, or of the first one on the route. */
@@ -84,7 +87,7 @@ export class Replay {
   #kind(recorded: Recorded, { outcomes }: Judgement): Kind {
     const found = new Set(outcomes.map(outcome => kindOf(recorded, outcome)))
     const [one] = found
-    if (one !== undefined && found.size === 1) return one
+    if (one !== undefined && one !== 'cannot-tell' && found.size === 1) return one
     // Unknown facts are no doubt where nothing that reads them has changed: the same rules decide the same request alike.
     return this.#unchanged.has(`${recorded.policyDigest} ${recorded.platformDigest}`) ? 'same' : 'cannot-tell'
   }
@@ -95,11 +98,12 @@ export class Replay {
     const head = {
       tenant,
       kind,
-      was: spelled(recorded, kind),
-      is: [...new Set(decided.outcomes.map(outcome => spelled(outcome, kind)))].sort().join(' or ') || 'unknown',
+      was: recorded.effect,
+      is: [...new Set(decided.outcomes.map(({ effect }) => effect))].sort().join(' or ') || 'unknown',
+      delta: kind === 'obligations-changed' ? deltaOf(recorded, decided) : '',
       callers: callersOf(decided),
       route: routeOf(recorded, decided),
-      because: told ? `${recorded.rule} -> ${now.join(' or ')}` : limited(decided.missing()) || 'its facts',
+      because: told ? `${recorded.rule} -> ${now.join(' or ')}` : limited(unknown(recorded, decided)) || 'its facts',
     }
     const key = JSON.stringify(head)
     const known = this.#groups.get(key)
@@ -118,11 +122,25 @@ const byWeight = (a: Group, b: Group): number =>
 const kindOf = (was: Recorded, is: Outcome): Kind => {
   const gain = width[is.effect] - width[was.effect]
   if (gain !== 0) return gain > 0 ? 'newly-allowed' : 'newly-denied'
-  return is.effect === 'allow' && is.role !== was.role ? 'obligations-changed' : 'same'
+  if (is.owed === null) return 'same'
+  if (is.owed.role !== was.role) return 'obligations-changed'
+  if (was.obligations === null) return 'cannot-tell'
+  return owedDelta({ ...was.obligations, role: was.role }, is.owed).length > 0 ? 'obligations-changed' : 'same'
 }
 
-const spelled = ({ effect, role }: Pick<Outcome, 'effect' | 'role'>, kind: Kind): string =>
-  kind === 'obligations-changed' ? (role ?? 'no role') : effect
+const deltaOf = ({ obligations, role }: Recorded, { outcomes }: Judgement): string => {
+  const texts = outcomes.flatMap(({ owed }) => {
+    if (owed === null) return []
+    const old = obligations ?? { hide: owed.hide, limits: owed.limits }
+    return owedDelta({ ...old, role }, owed).join(', ')
+  })
+  return [...new Set(texts)].sort().join(' or ')
+}
+
+const unknown = ({ effect, obligations }: Recorded, decided: Judgement): readonly string[] => [
+  ...decided.missing(),
+  ...(effect === 'allow' && obligations === null ? ['obligations'] : []),
+]
 
 const limited = (names: readonly string[]): string =>
   `${names.slice(0, mostNames).join(', ')}${names.length > mostNames ? ` and ${names.length - mostNames} more` : ''}`

@@ -36,6 +36,7 @@ export const sayPolicy = (tenant: string, document: PolicyDocument, recognise: R
     ...(recognise === null
       ? [whole('These rules hold for every tenant, before its own; no rule of a tenant undoes one of them.')]
       : [whole(sayRecognise(tenant, recognise))]),
+    ...(document.observeUntil === null ? [] : [whole(sayObserved(tenant, document.observeUntil))]),
     ...(document.sharedRoles.length === 0 ? [] : [whole(`Every tenant may name Cassandra role ${listed(document.sharedRoles, 'or')}.`)]),
     ...[...document.claims].map(([name, claim]) => whole(sayDeclared(name, claim))),
     ...(always.length === 0
@@ -56,6 +57,9 @@ const sayRecognise = (tenant: string, { host, issuer, audience, claims }: Recogn
     ],
     'and',
   )}.`
+
+const sayObserved = (tenant: string, until: number): string =>
+  `Until just before ${momentText(until)}, what the rules of ${tenant} refuse is recorded and let pass all the same, without a Cassandra role; what the platform refuses is refused.`
 
 const sayDeclared = (name: string, { type, optional, from }: Claim): string => {
   const source = from === null ? '' : ` It is read from ${quoted(from.join(' / '))} in the token.`

@@ -69,6 +69,14 @@ describe('postern diff of two folders', () => {
     expect((await run(`${dir}/b..${dir}/a`)).out).toContain('OBSERVE: until 2030-01-01')
   })
 
+  it('what a shadow rule would give is no gain, yet a difference', async () => {
+    await edit('b/acme.policy.yaml', 'rules:', 'rules:\n  - { allow: trial, mode: shadow, why: w, who: anyone, to: GET /v1/trial }')
+    const { code, out } = await run(`${dir}/a..${dir}/b`, '--fail-on', 'gains')
+    expect([code, out]).toEqual([0, expect.stringContaining('WOULD GAIN: anyone might GET /v1/trial from any address, e.g. anna')])
+    expect(out).toMatch(/\n1 tenant not as before: 0 GAINS, 0 LOSES, 0 OBLIGATIONS, 0 ORDER, 1 WOULD, 0 not proven\n$/)
+    expect((await run(`${dir}/a..${dir}/b`, '--fail-on', 'any')).code).toBe(1)
+  })
+
   it('a mere loss is nothing for --fail-on gains', async () => {
     await edit('b/globex.policy.yaml', 'kpmg|4471, kpmg|4502', 'kpmg|4471')
     expect((await run(`${dir}/a..${dir}/b`, '--fail-on', 'gains')).code).toBe(0)
@@ -194,6 +202,18 @@ describe('postern diff of Git revisions', () => {
         code: 64,
         err: expect.stringContaining('"src" is a folder here and no commit: write ./src'),
       })
+  })
+
+  it('fetches nothing that a partial clone lacks: neither a network nor a command of its configuration is waited for', async () => {
+    execFileSync('git', ['config', 'uploadpack.allowFilter', 'true'], { cwd: dir })
+    const clone = join(dir, 'clone')
+    execFileSync('git', ['clone', '--quiet', '--no-checkout', '--filter=blob:none', `file://${dir}`, clone])
+    execFileSync('git', ['config', 'remote.origin.uploadpack', `touch ${join(dir, 'ran')}; git-upload-pack`], { cwd: clone })
+    expect(await run('origin/main~1..origin/main', '--policies', join(clone, 'deploy/policies'))).toMatchObject({
+      code: 64,
+      err: expect.stringContaining('is a partial one and lacks files of that revision; nothing is fetched here'),
+    })
+    expect(existsSync(join(dir, 'ran'))).toBe(false)
   })
 
   it('follows no links that a revision holds', async () => {

@@ -56,6 +56,20 @@ describe('postern explain --record', () => {
     expect(out).toContain('\nsmallest change that would have allowed it')
   })
 
+  it('says what the rules said of a request that observe mode let pass', async () => {
+    const text = await readFile(await record(), 'utf8')
+    const [, deny = ''] = text.split('\n')
+    const seen = deny
+      .replace('"effect":"deny","rule":"contractors-off-network"', '"effect":"allow","rule":"contractors-off-network"')
+      .replace('"observed":null', '"observed":{"effect":"deny","rule":"contractors-off-network"}')
+    expect(seen).not.toBe(deny)
+    await writeFile(join(dir, 'observed.jsonl'), `${seen}\n`)
+    const { code, out } = await explain('--record', 'r-1', '--audit', join(dir, 'observed.jsonl'))
+    expect(code).toBe(0)
+    expect(out).toContain('\nrecorded: "acme": deny by "contractors-off-network", let pass by observe mode\n')
+    expect(out).toContain('\ndecided again from its record: the same\n')
+  })
+
   it('says that another version decided, and what this one decides', async () => {
     const file = await record()
     await edit('198.51.100.0/24', '203.0.113.0/24')

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -52,8 +53,8 @@ describe('postern replay', () => {
     expect({ code, out }).toEqual({
       code: 0,
       out:
-        'acme: 4 same, 0 newly allowed, 0 newly denied, 0 with another role, 0 cannot tell\n' +
-        '4 requests decided again: 4 same, 0 newly allowed, 0 newly denied, 0 with another role, 0 cannot tell\n',
+        'acme: 4 same, 0 newly allowed, 0 newly denied, 0 obligations changed, 0 cannot tell\n' +
+        '4 requests decided again: 4 same, 0 newly allowed, 0 newly denied, 0 obligations changed, 0 cannot tell\n',
     })
   })
 
@@ -77,8 +78,51 @@ describe('postern replay', () => {
     await edit('cassandra-role: acme_finance_ro', 'cassandra-role: acme_finance_all')
     expect(await counts(await record())).toEqual({ ...none, same: 2, 'obligations-changed': 2 })
     expect((await replay(await record(), ...against())).out).toContain(
-      'ANOTHER ROLE 2: finance-staff, GET /v1/invoices\n      acme_finance_ro -> acme_finance_all',
+      'OBLIGATIONS CHANGED 2: finance-staff, GET /v1/invoices\n      role acme_finance_ro -> acme_finance_all',
     )
+  })
+
+  it('tells of members that are hidden and limits that hold, of a rule and of all, as of another role', async () => {
+    await edit('cassandra-role: acme_finance_ro', 'cassandra-role: acme_finance_ro, hide: [$.margin], limit: [5/min per caller]')
+    const file = await record()
+    const { out } = await replay(file, ...against())
+    expect(out).toContain('OBLIGATIONS CHANGED 2: finance-staff, GET /v1/invoices\n      hide +$.margin, limit +5/min per caller, by ')
+    expect((await replay(file, ...against(), '--fail-on', 'obligations')).code).toBe(1)
+    await cp(own, join(dir, 'next'), { recursive: true })
+    await edit('rules:', 'always: { limit: [900/min per tenant] }\nrules:')
+    expect((await replay(file, ...against())).out).toContain('limit +900/min per tenant over all rules of the tenant')
+  })
+
+  it('cannot tell what was owed by a record that does not say it, unless the role alone is another or no policy is', async () => {
+    const untold = (await readFile(await record(), 'utf8')).replaceAll(/"obligations":\{[^}]*\},/g, '')
+    const file = join(dir, 'before.jsonl')
+    await writeFile(file, untold)
+    expect(await counts(file)).toEqual({ ...none, same: 4 })
+    await edit('why: ', 'why: now ')
+    expect(await counts(file)).toEqual({ ...none, same: 2, 'cannot-tell': 2 })
+    expect((await replay(file, ...against())).out).toContain('allow -> allow, not known: obligations,')
+    await edit('cassandra-role: acme_finance_ro', 'cassandra-role: acme_finance_all')
+    expect(await counts(file)).toEqual({ ...none, same: 2, 'obligations-changed': 2 })
+  })
+
+  it('decides by a Git revision, and takes no bare name for a folder: a branch may have it too', async () => {
+    const git = (...args: string[]) =>
+      execFileSync('git', ['-c', 'user.name=t', '-c', 'user.email=t@example.com', '-c', 'init.defaultBranch=main', ...args], { cwd: dir })
+    git('init')
+    git('add', 'next')
+    git('commit', '--message=before')
+    git('tag', 'before')
+    await edit('limit: 1..500', 'limit: 1..200')
+    git('commit', '--all', '--message=after')
+    const file = await record()
+    const at = async (...args: string[]) => await replay(file, '--policies', join(dir, 'next'), ...args)
+    expect((await at('--against', 'before')).out).toContain('acme: 4 same')
+    expect((await at('--against', 'main')).out).toContain('NEWLY DENIED 1')
+    expect(await at('--against', 'test')).toMatchObject({ code: 64, err: expect.stringContaining('write ./test') })
+    expect(await at('--against', 'nowhere')).toMatchObject({ code: 64, err: expect.stringContaining('no commit that git knows') })
+    await edit('who: finance-staff', 'who: finance-staf')
+    git('commit', '--all', '--message=broken')
+    expect(await at('--against', 'main')).toMatchObject({ code: 64, err: expect.stringContaining('P207') })
   })
 
   it('compares hashed facts with what the policies name where the key is at hand, and cannot tell ranges', async () => {

@@ -32,7 +32,7 @@ const env: CheckEnvironment = {
   path: { every: ['account', 'item'], some: ['account', 'item'] },
   nameProblem: () => null,
   nearest: () => null,
-  afford: () => true,
+  afford: { compile: () => true, match: () => true },
 }
 
 const read = (text: string): Check => {
@@ -235,7 +235,11 @@ const readAnything = (seed: number, cases: number): ReadonlyMap<number, number> 
       asked++
       return answer
     }
-    const counting: CheckEnvironment = { ...env, nearest: () => count(null), afford: () => count(true) }
+    const counting: CheckEnvironment = {
+      ...env,
+      nearest: () => count(null),
+      afford: { compile: () => count(true), match: () => count(true) },
+    }
     const where = `SEED=${seed} case ${i}: ${JSON.stringify(text)}`
     const check = readCheck(text, counting)
     expect(asked, where).toBeLessThan(800)

@@ -5,7 +5,7 @@ import { expression, glob } from '../../../src/policy/check/pattern.ts'
 import { readCheck } from '../../../src/policy/check/read.ts'
 import type { Claim } from '../../../src/policy/language/claims.ts'
 import { parseClaim } from '../../../src/policy/language/claims.ts'
-import { type Asked, allow, decide, deny, engineFor, file, load, platformFile } from './fixtures.ts'
+import { type Asked, allow, decide, deny, engineFor, file, load, platformFile, tenantFile } from './fixtures.ts'
 
 const claims = {
   region: 'string',
@@ -92,6 +92,7 @@ describe('P502 unknown names', () => {
     ["claims.regoin == 'eu'", 8, 'P502', /Write claims\.region, or declare it: "regoin: string"/],
     ["claims['regoin'] == 'eu'", 8, 'P502', /claims\.region/],
     ['has(claims.dpt)', 12, 'P502', /claims\.dept/],
+    ['has(claim.dept)', 5, 'P502', /"claim" is not known\. Write claims/],
     ["claims.__proto__ == 'x'", 8, 'P502', /not declared/],
     ["claims.hasOwnProperty == 'x'", 8, 'P502', /not declared/],
     ["claim.region == 'eu'", 1, 'P502', /Write claims/],
@@ -249,32 +250,26 @@ describe('P506 patterns', () => {
     [`re(claims.region, '${'('.repeat(100)}${')'.repeat(100)}x')`, 19, 'P506', /201 characters/],
   )('%s', (_, row) => rejects(row))
 
+  const errorsOf = (checks: readonly string[]): readonly string[] =>
+    load([platformFile(), tenantFile('acme', { claims, rules: checks.map((check, i) => allow(`r${i}`, { when: { check } })) })])
+      .findings.filter(finding => finding.severity === 'error')
+      .map(({ message }) => message)
+
   it('the patterns of one file share a bound of work, whatever each of them costs', () => {
-    const rules = Array.from({ length: 1000 }, (_, i) =>
-      allow(`r${i}`, { when: { check: `re(claims.region, '${'\\\\pL'.repeat(49)}{${(i % 9) + 1}}')` } }),
-    )
-    const { findings } = load([
-      platformFile(),
-      file(
-        'acme.policy.yaml',
-        JSON.stringify({
-          ...JSON.parse(
-            JSON.stringify({
-              postern: 'policy/v1',
-              tenant: 'acme',
-              owners: ['a@example.com'],
-              recognise: { issuer: 'https://idp.example', audience: 'api' },
-              claims,
-            }),
-          ),
-          rules,
-        }),
-      ),
-    ])
-    const errors = findings.filter(finding => finding.severity === 'error')
-    expect(errors[0]?.message).toMatch(/too much work together; write glob/)
+    const errors = errorsOf(Array.from({ length: 1000 }, (_, i) => `re(claims.region, '${'\\\\pL'.repeat(49)}{${(i % 9) + 1}}')`))
+    expect(errors[0]).toMatch(/too much work together; write glob/)
     // About a hundred were compiled.
     expect(errors.length).toBeGreaterThan(800)
+  })
+
+  it('and a bound of steps for one request, of which a loop takes as many as a token has room for, or as it has items', () => {
+    const errors = (check: string, count: number) => errorsOf(Array.from({ length: count }, () => check))
+    const slow = /could hold up a request together .*write glob, startsWith or a list/
+    expect(errors("re(claims.region, 'a{480}')", 20)).toEqual([])
+    expect(errors("re(claims.region, 'a{480}')", 22)).toEqual([expect.stringMatching(slow), expect.stringMatching(slow)])
+    expect(errors("claims.groups.exists(g, re(g, 'a{480}'))", 2)).toEqual([expect.stringMatching(slow)])
+    expect(errors("claims.groups.exists(g, g == 'x' || re(claims.region, 'a{20}'))", 1)).toEqual([])
+    expect(errors("claims.groups.exists(g, g == 'x' || re(claims.region, 'a{40}'))", 1)).toEqual([expect.stringMatching(slow)])
   })
 })
 
@@ -333,7 +328,7 @@ const environment = (): CheckEnvironment => ({
   path: { every: ['account', 'item'], some: ['account', 'item'] },
   nameProblem: () => null,
   nearest: () => null,
-  afford: () => true,
+  afford: { compile: () => true, match: () => true },
 })
 
 describe('where a fault stands', () => {

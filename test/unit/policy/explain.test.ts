@@ -8,6 +8,7 @@ import { effectOf, reasonOf } from '../../../src/policy/tests/run.ts'
 import { type Asking, askedFacts, Unanswerable } from '../../../src/policy/tools/ask.ts'
 import type { FiledBench } from '../../../src/policy/tools/change.ts'
 import { type Explanation, explainFacts, filedBench } from '../../../src/policy/tools/explain.ts'
+import { explanationLines } from '../../../src/policy/tools/explain-text.ts'
 import { nearestAllow } from '../../../src/policy/tools/judged.ts'
 import type { Matcher } from '../../../src/policy/tools/matchers.ts'
 import { combined } from '../../../src/policy/tools/remedy.ts'
@@ -521,6 +522,27 @@ describe('which rule decided', () => {
       ['platform', true],
       ['tenant', false],
     ])
+  })
+})
+
+describe('observe mode', () => {
+  const until = '2026-12-01T00:00:00Z'
+  const { bench } = opened([
+    platformFile({ rules: [deny('top', { to: 'DELETE /v1/a' })] }),
+    tenantFile('acme', { mode: { 'observe-until': until }, rules: [allow('read')] }),
+  ])
+  const observed = (asked: Asked): string | null =>
+    explainFacts(bench, facts({ now: Date.parse('2026-11-23T10:00:00Z'), ...asked })).observedUntil
+
+  it('is told of a refusal by the tenant before its end, and of nothing else', () => {
+    expect(observed({ call: 'POST /v1/a' })).toBe(until)
+    expect(explanationLines(explainFacts(bench, facts({ now: 0, call: 'POST /v1/a' })))).toContain(
+      `  observe mode lets it pass all the same, without a credential, until just before ${until}`,
+    )
+    expect(observed({ call: 'POST /v1/a', now: Date.parse(until) })).toBeNull()
+    expect(observed({ call: 'GET /v1/a' })).toBeNull()
+    expect(observed({ call: 'DELETE /v1/a' })).toBeNull()
+    expect(observed({ call: 'POST /v1/a', issuer: 'https://other.example' })).toBeNull()
   })
 })
 

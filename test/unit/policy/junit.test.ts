@@ -20,13 +20,13 @@ describe('JUnit', () => {
       { file: 't', text: 'bots GET /a', finding: { file: 't', ...spot, severity: 'error', code: 'P706', message: 'is allowed' } as const },
     ]
     const report = { tenant: 'acme', cases: [], never, rules: ['r', 's'], covered: new Set(['r']), mutation }
-    const bad = { file: '<a>&"\'\u001b[2J\ud800', ...spot, severity: 'error', code: 'P1', message: 'm\ufffe' } as const
+    const bad = { file: '<a>&"\'\u001b[2J\ud800\u202e', ...spot, severity: 'error', code: 'P1', message: 'm\ufffe' } as const
     const text = junit([{ ...report, judged: { rules: true, mutants: true } }], [bad, { ...bad, severity: 'warning' }])
     expect(text).toBe(`<?xml version="1.0" encoding="UTF-8"?>
 <testsuites tests="7" failures="4" errors="0" skipped="0" time="0">
   <testsuite name="check" tests="1" failures="1" errors="0" skipped="0" time="0">
-    <testcase classname="check" name="P1 &lt;a&gt;&amp;&quot;&apos;\ufffd[2J\ufffd:3:5" time="0">
-      <failure message="&lt;a&gt;&amp;&quot;&apos;\ufffd[2J\ufffd:3:5 error P1 m\ufffd"/>
+    <testcase classname="check" name="P1 &lt;a&gt;&amp;&quot;&apos;\ufffd[2J\ufffd\ufffd:3:5" time="0">
+      <failure message="&lt;a&gt;&amp;&quot;&apos;\ufffd[2J\ufffd\ufffd:3:5 error P1 m\ufffd"/>
     </testcase>
   </testsuite>
   <testsuite name="acme: never" tests="2" failures="1" errors="0" skipped="0" time="0">

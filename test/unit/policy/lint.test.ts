@@ -91,6 +91,16 @@ describe('W801, a rule that can never decide', () => {
     ['an agent under any agent', 'deny: a, who: bots, to: GET HEAD /a', 'deny: b, who: bots, to: GET HEAD /a'],
     ['anyone, of a deny also agents', 'deny: a, who: anyone, to: GET HEAD /a', 'deny: b, who: bots, to: GET HEAD /a'],
     ['shadow under shadow', 'allow: a, who: staff, to: GET /a, mode: shadow', 'allow: b, who: staff, to: GET /a, mode: shadow'],
+    [
+      'the same check in other spelling, on a narrower path with its variable in the same place',
+      'allow: a, who: staff, to: "GET HEAD /{site}/**", when: { check: "has(claims.dept) && path.site == claims.dept" }',
+      'allow: b, who: staff, to: "GET /{site}/b", when: { check: "has(claims.dept)  && (path.site == claims.dept)" }',
+    ],
+    [
+      'a check that asks for more',
+      'deny: a, who: staff, to: GET HEAD /a, when: { check: "has(query.n)" }',
+      `allow: b, who: staff, to: GET /a, when: { check: "method == 'GET' && has(query.n) && query.n == '1'" }`,
+    ],
     ['a narrower sign-in', 'allow: a, who: staff, to: GET /a, needs-login: { acr: x }', 'allow: b, who: staff, to: GET /a'],
   ])('finds %s', (_, wide, narrow) => expect(shadowed(wide, narrow)).toBe(true))
 
@@ -111,6 +121,22 @@ describe('W801, a rule that can never decide', () => {
       'an absent parameter, which fits an allow and not a deny',
       'deny: a, who: staff, to: GET HEAD /a, when: { query: { n: 1..5 } }',
       'allow: b, who: staff, to: GET /a, when: { query: { n: 1..5 } }',
+    ],
+    [
+      'a check that asks for less',
+      'allow: a, who: staff, to: GET /a, when: { check: "has(query.n) && has(query.m)" }',
+      'allow: b, who: staff, to: GET /a, when: { check: has(query.n) }',
+    ],
+    ['a check before none', 'allow: a, who: staff, to: GET /a, when: { check: has(query.n) }', 'allow: b, who: staff, to: GET /a'],
+    [
+      'either of two as both',
+      'allow: a, who: staff, to: GET /a, when: { check: "has(query.n) || has(query.m)" }',
+      'allow: b, who: staff, to: GET /a, when: { check: "has(query.n) || has(query.k)" }',
+    ],
+    [
+      'a variable of the same name in another place',
+      `allow: a, who: staff, to: "GET /{x}/{y}", when: { check: "path.x == 'a'" }`,
+      `allow: b, who: staff, to: "GET /{y}/{x}", when: { check: "path.x == 'a'" }`,
     ],
     [
       'another zone',

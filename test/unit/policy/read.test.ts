@@ -152,6 +152,13 @@ describe('matching', () => {
     [last, when('query: { limit: ".." }'), '19:29 P308', /1\.\.500/],
     [last, when('query: { limit: a..b }'), '19:29 P308', /literal text in a list/],
     [last, when('query: { limit: [1..5] }'), '19:30 P308', /write the range alone/],
+    [last, when('header: { x-level: 1..5 }'), '19:32 P307', /list the values, or write \["1\.\.5"\] if/],
+    [last, when('query: { limit: 1-50 }'), '19:29 P308', /write 1\.\.50, or "1-50" if this very text is meant/],
+    [last, when('query: { limit: 1 to 50 }'), '19:29 P308', /write 1\.\.50/],
+    [last, when('query: { limit: ["7", 1-50] }'), '19:35 P308', /write 1\.\.50/],
+    [last, when('query: { limit: <=50 }'), '19:29 P308', /write \.\.50/],
+    [last, when('query: { limit: <50 }'), '19:29 P308', /write \.\.49/],
+    [last, when('query: { limit: ">=50" }'), '19:29 P308', /write 50\.\., or \[">=50"\] if/],
     [last, when('time: { between: 18:00-06:00 }'), '19:19 P202', /zone is missing/],
     [last, when('time: { zone: Europe/Rome }'), '19:19 P305', /any time/],
     [last, when('time: { zone: Europe/Rom, days: mon }'), '19:27 P305', /write Europe\/Rome/],
@@ -187,6 +194,11 @@ describe('matching', () => {
     ['level: number', 'level: int', '10:10 P309', /string, number, bool/],
     ['level: number', 'level: number from /a~2', '10:10 P309', /JSON pointer/],
   ])('%j -> %j is reported at %s', (...row) => check(row))
+
+  it('quotes make a word of what looks like a range', () => {
+    for (const words of ['"1-50"', '["1-50"]', '[">=50", "2026-01"]', '2026-01-31', 'a-b', 'p50'])
+      expect(findingsOf(base.replace(last, when(`query: { limit: ${words} }`)))).toEqual([])
+  })
 
   it('more than the format allows is P110', () => {
     const many = (n: number, make: (i: number) => string): string => Array.from({ length: n }, (_, i) => make(i)).join(', ')

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { Decision, Effect } from '../../../src/model/decision.ts'
+import type { Permit } from '../../../src/model/permit.ts'
 import type { Composition } from '../../../src/policy/compose.ts'
 import { Again, type Against } from '../../../src/policy/tools/again.ts'
 import { type Kind, Replay } from '../../../src/policy/tools/replay.ts'
@@ -54,9 +55,18 @@ const ruleOf = (c: Chance, i: number, effect: 'allow' | 'deny'): object => {
       ? { 'needs-login': c.pick<object>([{ acr: ['high'] }, { amr: ['hwk'] }, { within: '15m' }, { acr: ['high', 'low'], within: '2m' }]) }
       : {}),
     // biome-ignore lint/suspicious/noThenProperty: the key of the format
-    ...(effect === 'allow' && c.maybe(50) ? { then: { 'cassandra-role': c.pick(['acme_ro', 'acme_rw']) } } : {}),
+    ...(effect === 'allow' && c.maybe(50) ? { then: owedOf(c) } : {}),
   }
 }
+
+const owedOf = (c: Chance): object => ({
+  'cassandra-role': c.pick(['acme_ro', 'acme_rw']),
+  ...(c.maybe(20) ? { hide: c.some(['$..iban', '$.a'], 2) } : {}),
+  ...(c.maybe(20) ? { limit: c.some(['3/s per caller', '9/min per tenant'], 2) } : {}),
+})
+
+const alwaysOf = (c: Chance): object =>
+  c.pick([{}, {}, { always: { hide: ['$..iban'] } }, { always: { limit: ['3/s per caller'], hide: ['$.a'] } }])
 
 const claimsOf = (c: Chance, moved: boolean): object => ({
   groups: c.pick(['list<string>', 'list<string>?']),
@@ -101,9 +111,18 @@ const policiesOf = (c: Chance, { all, moved }: { readonly all: boolean; readonly
     const who = { ...whoOf(c), ...(all ? { 'all-of-it': everything } : {}) }
     const rules = Array.from({ length: 1 + c.below(6) }, (_, i) => ruleOf(c, i, c.maybe(60) ? 'allow' : 'deny'))
     const own = name === 'acme' ? rules : rules.map(rule => JSON.parse(JSON.stringify(rule).replaceAll('acme_', `${name}_`)) as object)
-    return tenantFile(name, { claims, who, recognise: recogniseOf(c, name, moved), rules: all ? [reader, signedIn, ...own] : own })
+    return tenantFile(name, {
+      claims,
+      who,
+      recognise: recogniseOf(c, name, moved),
+      rules: all ? [reader, signedIn, ...own] : own,
+      ...alwaysOf(c),
+    })
   }
-  const platform = platformFile(c.maybe(50) ? { rules: [{ deny: 'p0', why: 'w', who: 'anyone', to: `POST ${c.pick(patterns)}` }] } : {})
+  const platform = platformFile({
+    ...alwaysOf(c),
+    ...(c.maybe(50) ? { rules: [{ deny: 'p0', why: 'w', who: 'anyone', to: `POST ${c.pick(patterns)}` }] } : {}),
+  })
   const composition = composed([platform, tenant('acme'), tenant('globex')])
   expect(composition.engine.tenants.map(one => one.state)).toEqual(['enforced', 'enforced'])
   const tenants = [...composition.entries.values()].flatMap(({ enforced }) =>
@@ -147,6 +166,10 @@ const askedOf = (c: Chance): Asked => {
   }
 }
 
+/** Everything that is owed, whatever the order in which it is written. */
+const owedIn = ({ cassandraRole, obligations: { hide, limits } }: Permit): string =>
+  JSON.stringify([cassandraRole, hide.map(one => one.text).sort(), limits.map(one => `${one.over} ${one.text}`).sort()])
+
 const effectOf = (decision: Decision): Effect => (decision.effect === 'deny' && decision.code === 'PST2106' ? 'step-up' : decision.effect)
 const order: readonly Effect[] = ['deny', 'step-up', 'allow']
 
@@ -154,8 +177,8 @@ const order: readonly Effect[] = ['deny', 'step-up', 'allow']
 const truth = (was: Decision, is: Decision): Kind => {
   const [before, after] = [order.indexOf(effectOf(was)), order.indexOf(effectOf(is))]
   if (after !== before) return after > before ? 'newly-allowed' : 'newly-denied'
-  const roles = [was, is].map(one => (one.effect === 'allow' ? one.permit.cassandraRole : null))
-  return roles[0] === roles[1] ? 'same' : 'obligations-changed'
+  const [old, now] = [was, is].map(one => (one.effect === 'allow' ? owedIn(one.permit) : null))
+  return old === now ? 'same' : 'obligations-changed'
 }
 
 const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31))
@@ -188,7 +211,7 @@ const run = ({ options, key, all }: Variant): ReadonlyMap<Kind, number> => {
       const wanted = truth(before.composition.engine.decide(real), is)
       const told = replay.add(recorded)
       const { outcomes } = again.decide(recorded)
-      const spelled = outcomes.map(one => `${one.effect} ${one.rule} ${one.role}`)
+      const spelled = outcomes.map(one => `${one.effect} ${one.rule} ${one.owed?.role ?? null}`)
       const role = is.effect === 'allow' ? is.permit.cassandraRole : null
       const truly = `${effectOf(is)} ${is.effect === 'allow' ? is.permit.rule : is.reason} ${role}`
       // Which parameters there are behind a ";" is a matter of who reads.

@@ -159,6 +159,13 @@ describe('a sentence says', () => {
     )
   })
 
+  it('until when refusals are let pass, and that the platform is not observed', () => {
+    const said = saidOf([platformFile(), tenantFile('acme', { mode: { 'observe-until': '2026-12-01T00:00:00Z' }, rules: [allow('r')] })])
+    expect(said).toContain('\nUntil just before 2026-12-01T00:00:00Z, what the rules of acme refuse is recorded and let pass all the same,')
+    expect(said).toContain('without a Cassandra role; what the platform refuses is refused.\n')
+    expect(saidOf([platformFile(), tenantFile('acme', { rules: [allow('r')] })])).not.toContain('let pass')
+  })
+
   it('of the platform that it holds for every tenant, and which roles it shares', () => {
     const platform = platformFile({ rules: [deny('d')], 'shared-roles': ['shared_ro'], always: { limit: ['5/s per tenant'] } })
     const said = saidOf([platform], '_platform')

@@ -14,7 +14,7 @@ describe('an exchange record', () => {
       '{"v":"postern/audit/v1","chain":"chain-1","seq":7,"time":"2026-11-23T10:00:00.007Z","code":"PST2001","kind":"exchange","tenant":"acme",' +
         '"caller":{"issuer":"https://login.acme.example/","subject":"alice","agents":[]},"gateway":{"proof":["shared-secret"],"request-id":"JKJaXmPLvHcESHA=","peer":"10.0.0.9"},' +
         '"request":{"id":"r-1","method":"GET","host":"acme.api.example.com","route":"orders-v1","path":"/v1/orders/7","client-ip":"203.0.113.7","user-agent":"curl/8","bytes":0},' +
-        '"decision":{"effect":"allow","rule":"read-orders","reason":"","role":"orders_read","policy-digest":"abc","platform-digest":null,"in-doubt":false,"shadow":null,"observed":null},"credential":{"role":"orders_read","generation":3},' +
+        '"decision":{"effect":"allow","rule":"read-orders","reason":"","role":"orders_read","obligations":{"hide":[],"limit":[]},"policy-digest":"abc","platform-digest":null,"in-doubt":false,"shadow":null,"observed":null},"credential":{"role":"orders_read","generation":3},' +
         '"upstream":{"name":"orders","status":200,"ms":3.20},"response":{"status":200,"bytes":10,"ms":4.56,"hidden":0,"aborted":false},"facts":null}\n',
     )
   })
@@ -29,6 +29,18 @@ describe('an exchange record', () => {
   it('says what shadow rules would have decided', () => {
     const line = lines.exchange(0, { ...entry(), shadow: { effect: 'deny', rule: 'try-it' } })
     expect(JSON.parse(line)['decision']).toMatchObject({ effect: 'allow', shadow: { effect: 'deny', rule: 'try-it' } })
+  })
+
+  it('says what was owed, whole or not at all, and nothing where nothing was allowed', () => {
+    const owed = (...hidden: string[]) => {
+      const hide = hidden.map(text => ({ text, steps: [] }))
+      const limits = [{ text: '9/s per tenant', amount: 9, seconds: 1, per: 'tenant', over: 'platform' } as const]
+      return parse(lines.exchange(0, entry({ obligations: { hide, limits } })))
+    }
+    const said = { hide: ['$..a', '$.b'], limit: ['9/s per tenant over all rules of the platform'] }
+    expect(owed('$..a', '$.b')).toMatchObject({ decision: { obligations: said } })
+    expect(owed('$..a', `$.${'b'.repeat(2048)}`)).toMatchObject({ decision: { obligations: null }, truncated: ['obligations'] })
+    expect(parse(lines.exchange(0, entry({ obligations: null })))).toMatchObject({ decision: { obligations: null } })
   })
 
   it('declares what it cuts: path 4 KiB, user agent 1 KiB', () => {

@@ -9,7 +9,7 @@ import { ManualClock } from '../../support/manual-clock.ts'
 
 /** 40 records in several files, with a checkpoint after each ten of them: sizes 1, 11, 21, 31, 41 and, with process-stop, 42. */
 const written = async (clock = new ManualClock(), base?: string): Promise<TestAudit> => {
-  const log = await testAudit({ clock, limits: { segment: 6_500 }, ...(base === undefined ? {} : { base }) })
+  const log = await testAudit({ clock, limits: { segment: 6_750 }, ...(base === undefined ? {} : { base }) })
   await log.audit.idle()
   for (let i = 1; i <= 40; i++) {
     log.audit.exchange(entry({ requestId: `r${i}` }))

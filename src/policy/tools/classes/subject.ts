@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { merged, type Obligations } from '../../../model/obligation.ts'
+import { merged, type Obligations, type SpelledObligations, spelledObligations } from '../../../model/obligation.ts'
 import type { Person } from '../../language/caller-shape.ts'
 import type { ClaimType, Scalar } from '../../language/claims.ts'
 import type { PolicyDocument } from '../../language/read.ts'
@@ -117,7 +117,7 @@ const ruleSubjects = (document: PolicyDocument, above: boolean, always: Obligati
       const except = rule.except.length === 0 ? null : resolve(rule.except)
       const obligations = merged(always, rule.own)
       const asked = [who.persons, who.agents, except?.persons, except?.agents]
-      const key = digest([above, asked, content(rule, document), rule.effect === 'allow' ? spelled(obligations) : null])
+      const key = digest([above, asked, content(rule, document), rule.effect === 'allow' ? settled(obligations) : null])
       return { rule, above, who, except, obligations, check: checkOf(rule, document), key }
     })
 }
@@ -140,8 +140,8 @@ const checkOf = ({ when }: Rule, { claims }: PolicyDocument): string | null =>
 
 const listed = (set: ReadonlySet<number> | null): readonly number[] | null => set && [...set].sort((a, b) => a - b)
 
-/** Obligations as text, in an order of their own. */
-export const spelled = ({ hide, limits }: Obligations): { readonly hide: readonly string[]; readonly limits: readonly string[] } => ({
-  hide: hide.map(path => path.text).sort(),
-  limits: limits.map(limit => `${limit.text}${limit.over === 'rule' ? '' : ` over all rules of the ${limit.over}`}`).sort(),
-})
+/** Whatever the order in which they are written. */
+const settled = (obligations: Obligations): SpelledObligations => {
+  const { hide, limits } = spelledObligations(obligations)
+  return { hide: hide.toSorted(), limits: limits.toSorted() }
+}

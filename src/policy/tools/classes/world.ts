@@ -7,6 +7,7 @@ import type { Look } from '../../engine/conditions.ts'
 import { candidates } from '../../engine/route-index.ts'
 import type { PolicyDocument } from '../../language/read.ts'
 import type { Recognise } from '../../language/recognise-shape.ts'
+import type { Rule } from '../../language/rule.ts'
 import { both, type Tri, unsure } from '../../language/tri.ts'
 import { type Subject, subjectsOf } from './subject.ts'
 
@@ -35,6 +36,25 @@ export interface World {
   readonly recognise: Recognise
   candidates(method: Method, path: string): readonly Subject[]
   decide(facts: Facts, assumed: Assumed): Outcome
+}
+
+/** Names of its shadow rules, and the platform's: no name stands in both files. */
+export const trialsOf = ({ platform, policy }: WorldSource): ReadonlySet<string> =>
+  new Set([platform, policy].flatMap(one => one?.document.rules.filter(isTrial).map(({ name }) => name) ?? []))
+
+/** The same with its shadow rules enforced. */
+export const withTrials = ({ platform, policy, recognise }: WorldSource): WorldSource => ({
+  platform: enforcing(platform),
+  policy: policy && enforcing(policy),
+  recognise,
+})
+
+const isTrial = ({ mode }: Rule): boolean => mode === 'shadow'
+
+const enforcing = (policy: CompiledPolicy): CompiledPolicy => {
+  const { tenant, digest, document } = policy
+  if (!document.rules.some(isTrial)) return policy
+  return compilePolicy(tenant, digest, { ...document, rules: document.rules.map(rule => ({ ...rule, mode: 'enforce' })) })
 }
 
 /** A policy that says nothing. */

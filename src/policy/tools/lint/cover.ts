@@ -1,4 +1,6 @@
 import type { Range } from '../../../config/address.ts'
+import type { Check, Expr } from '../../check/ast.ts'
+import type { RouteLine } from '../../language/pattern.ts'
 import type { PolicyDocument } from '../../language/read.ts'
 import type { Rule } from '../../language/rule.ts'
 import { isWithin, type TimeWindow } from '../../language/time.ts'
@@ -13,10 +15,18 @@ export interface Spelled {
   readonly index: number
   readonly who: Callers
   readonly except: Callers
+  /** What its check asks, part by part. */
+  readonly asked: ReadonlySet<string>
 }
 
 export const spellRules = ({ rules, who }: PolicyDocument): readonly Spelled[] =>
-  rules.map((rule, index) => ({ rule, index, who: spellCallers(rule.who, who), except: spellCallers(rule.except, who) }))
+  rules.map((rule, index) => ({
+    rule,
+    index,
+    who: spellCallers(rule.who, who),
+    except: spellCallers(rule.except, who),
+    asked: askedBy(rule),
+  }))
 
 /**
  * Whenever `narrow` matches, `wide` matches: every condition of the one follows from a condition of the other by its text alone. Says no
@@ -33,8 +43,8 @@ export const covers = (wide: Spelled, narrow: Spelled): boolean => {
     coversCallers(wide.who, narrow.who, side) &&
     coversCallers(narrow.except, wide.except, n.effect === 'allow' ? 'refuse' : 'grant') &&
     (w.when === null || coversWhen(w.when, n.when ?? always, mixed)) &&
-    coversCheck(w, n) &&
-    coversRoutes(w.to, n.to, w.effect === 'allow')
+    [...wide.asked].every(one => narrow.asked.has(one)) &&
+    coversRoutes(w.to, n.to, w.effect === 'allow', readsAlike(w.when?.check))
   )
 }
 
@@ -88,10 +98,24 @@ export const minutes: readonly number[] = Array.from({ length: 1440 }, (_, minut
 export const isMinute = ({ between, zone }: TimeWindow, minute: number): boolean =>
   isWithin({ zone, days: null, monthDays: null, between }, { weekday: 1, monthDay: 1, minute })
 
-/** The same text asks the same, unless it reads variables of a path that the other rule names otherwise. */
-const coversCheck = (wide: Rule, narrow: Rule): boolean => {
-  const check = wide.when?.check ?? null
-  if (check === null) return true
-  if (narrow.when?.check?.text !== check.text) return false
-  return check.reads.path.length === 0 || JSON.stringify(wide.to) === JSON.stringify(narrow.to)
+/** What must all be true in a check, whatever its spelling. */
+const askedBy = ({ when }: Rule): ReadonlySet<string> => {
+  const asked = new Set<string>()
+  const visit = (expr: Expr): void => {
+    if (expr.kind === 'and') [expr.left, expr.right].forEach(visit)
+    else asked.add(JSON.stringify(expr, withoutSpan))
+  }
+  if (when?.check) visit(when.check.root)
+  return asked
 }
+
+const withoutSpan = (key: string, value: unknown): unknown => (key === 'from' || key === 'to' ? undefined : value)
+
+/** The same words ask the same of a path only where its variables stand at the same places. */
+const readsAlike = (check: Check | null | undefined): ((wide: RouteLine, narrow: RouteLine) => boolean) => {
+  const names = check?.reads.path ?? []
+  return (wide, narrow) => names.every(name => placeOf(name, wide) === placeOf(name, narrow))
+}
+
+const placeOf = (name: string, { segments }: RouteLine): number =>
+  segments.findIndex(segment => 'variable' in segment && segment.variable === name)

@@ -33,10 +33,15 @@ export const meetOnPath = (one: Pattern, other: Pattern, slash: boolean): boolea
   })
 }
 
-/** Every request line of `narrow` is one of `wide`; several lines of `wide` may share the methods of one. */
-export const coversRoutes = (wide: readonly RouteLine[], narrow: readonly RouteLine[], slash: boolean): boolean =>
+/** Every request line of `narrow` is one of `wide` that suits it; several lines of `wide` may share the methods of one. */
+export const coversRoutes = (
+  wide: readonly RouteLine[],
+  narrow: readonly RouteLine[],
+  slash: boolean,
+  suits: (wide: RouteLine, narrow: RouteLine) => boolean,
+): boolean =>
   narrow.every(line => {
-    const around = wide.filter(one => coversPath(one, line, slash))
+    const around = wide.filter(one => coversPath(one, line, slash) && suits(one, line))
     return line.methods.every(method => around.some(one => one.methods.includes(method)))
   })
 

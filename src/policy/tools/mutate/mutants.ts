@@ -36,7 +36,10 @@ interface Cut {
   readonly obligation?: boolean
 }
 
-/** Each rule, and each `except`, `from`, `until`, `needs-login`, `mode` and `when` entry of each; `obligations`: also each of `then` and `always`. */
+/**
+ * Each rule, and each `except`, `from`, `until`, `needs-login`, `mode` and `when` entry of each; `obligations`: also each of `then` and
+ * `always`. Not the top-level `mode`: tests say what the rules enforce, so none could notice.
+ */
 export const mutantsOf = (document: PolicyDocument, obligations: boolean): readonly Mutant[] => {
   const { rules } = document
   const own = rules.flatMap((rule, index) =>

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import type { Facts, PolicyEngine } from '../../../../src/model/decision.ts'
+import type { Decision, Facts, PolicyEngine } from '../../../../src/model/decision.ts'
 import type { Method } from '../../../../src/model/exchange.ts'
 import type { Composition } from '../../../../src/policy/compose.ts'
 import { type Change, diffPolicies } from '../../../../src/policy/tools/diff.ts'
@@ -189,17 +189,29 @@ const everywhere = (space: readonly Asked[], visit: (request: Facts) => boolean)
       ),
     )
 
-const compared = (old: PolicyEngine, now: PolicyEngine, space: readonly Asked[]): Decided[] => {
-  const found = new Map<string, Decided>()
+interface Differing {
+  readonly enforced: readonly Decided[]
+  /** With shadow rules enforced, where one of them decides before or after. */
+  readonly trials: readonly Decided[]
+}
+
+const compared = (old: PolicyEngine, now: PolicyEngine, space: readonly Asked[]): Differing => {
+  const found = { enforced: new Map<string, Decided>(), trials: new Map<string, Decided>() }
   everywhere(space, request => {
     const { method, target } = request.origin
-    const one = { method, path: target.path, before: told(old, request), after: told(now, request) }
-    if (one.before !== one.after) found.set(Object.values(one).join(), one)
+    const [was, is] = [old.decide(request), now.decide(request)]
+    const [before, after, wouldBefore, wouldAfter] = [spelled(was), spelled(is), tried(was), tried(is)]
+    const at = { method, path: target.path }
+    const key = `${method} ${target.path} `
+    if (before !== after) found.enforced.set(`${key}${before} ${after}`, { ...at, before, after })
+    if (wouldBefore !== wouldAfter && (wouldBefore !== before || wouldAfter !== after))
+      found.trials.set(`${key}${wouldBefore} ${wouldAfter}`, { ...at, before: wouldBefore, after: wouldAfter })
     return false
   })
-  return [...found.values()]
+  return { enforced: [...found.enforced.values()], trials: [...found.trials.values()] }
 }
-const told = (engine: PolicyEngine, request: Facts): string => said(engine.decide(request)).replace('?', '')
+const spelled = (decision: Decision): string => said(decision).replace('?', '')
+const tried = (decision: Decision): string => (decision.shadow ? `${decision.shadow.effect} ${decision.shadow.rule}` : spelled(decision))
 
 /** A trailing slash is shown apart only where the path without it is decided otherwise. */
 const matches = (shown: string, path: string): boolean => {
@@ -230,7 +242,7 @@ const usedOf = (c: Chance): readonly Feature[] => {
 describe(`against every request of a small universe (SEED=${seed} CASES=${cases})`, () => {
   it('diff reports a gain or loss on each route where some request has one, and nowhere else', () => {
     const c = chance(seed)
-    const seen = { gains: 0, loses: 0, none: 0 }
+    const seen = { gains: 0, loses: 0, trials: 0, none: 0 }
     for (let i = 0; i < cases; i++) {
       const used = usedOf(c)
       const policy = policyOf(c, used)
@@ -244,14 +256,16 @@ describe(`against every request of a small universe (SEED=${seed} CASES=${cases}
       const [diff] = diffPolicies(old, now).filter(({ tenant }) => tenant === 'acme')
       expect(diff?.unproven ?? [], about).toEqual([])
       const changes = diff?.changes ?? []
-      const requests = compared(old.engine, now.engine, spaceOf(used))
-      for (const [kind, side] of [
-        ['GAINS', 'after'],
-        ['LOSES', 'before'],
+      const { enforced, trials } = compared(old.engine, now.engine, spaceOf(used))
+      for (const [kind, side, decided, said] of [
+        ['GAINS', 'after', enforced, changes],
+        ['LOSES', 'before', enforced, changes],
+        ['GAINS', 'after', trials, diff?.would ?? []],
+        ['LOSES', 'before', trials, diff?.would ?? []],
       ] as const) {
         const other = side === 'after' ? 'before' : 'after'
-        const wanted = requests.filter(one => one[side].startsWith('allow') && !one[other].startsWith('allow'))
-        const got = changes.filter(change => change.kind === kind)
+        const wanted = decided.filter(one => one[side].startsWith('allow') && !one[other].startsWith('allow'))
+        const got = said.filter(change => change.kind === kind)
         for (const one of wanted)
           expect(
             got.some(change => isAbout(change, one)),
@@ -262,11 +276,11 @@ describe(`against every request of a small universe (SEED=${seed} CASES=${cases}
             wanted.some(one => isAbout(change, one)),
             `false ${kind} ${JSON.stringify(change)} ${about}`,
           ).toBe(true)
-        if (wanted.length > 0) seen[kind === 'GAINS' ? 'gains' : 'loses']++
+        if (wanted.length > 0) seen[decided === trials ? 'trials' : kind === 'GAINS' ? 'gains' : 'loses']++
       }
       if (changes.length === 0) seen.none++
     }
-    if (cases >= 100) for (const kind of ['gains', 'loses', 'none'] as const) expect(seen[kind], kind).toBeGreaterThan(cases / 20)
+    if (cases >= 100) for (const kind of ['gains', 'loses', 'trials', 'none'] as const) expect(seen[kind], kind).toBeGreaterThan(cases / 20)
   })
 
   it('a never line is refuted if and only if some request breaks it, by a request that the engine really allows', () => {

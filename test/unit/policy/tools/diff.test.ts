@@ -44,6 +44,29 @@ describe('diff', () => {
     )
   })
 
+  it('says of shadow rules what would be, apart from what is, and nothing where a trial becomes earnest or the reverse', () => {
+    const [read, stop] = [
+      (extra: object) => allow('read', { who: 'staff', ...extra }),
+      (extra: object) => deny('stop', { who: 'sales', ...extra }),
+    ]
+    const shadow = { mode: 'shadow' }
+    expect(lines([], [read(shadow)])).toEqual(['WOULD GAIN: staff might GET /v1/a, e.g. groups staff (deny by default -> allow by read)'])
+    expect(lines([read({}), stop(shadow)], [read({})])[0]).toMatch(
+      /^WOULD GAIN: sales might GET \/v1\/a.*\(deny by stop -> allow by read\)$/,
+    )
+    expect(lines([read({})], [stop(shadow), read({})])[0]).toMatch(/^WOULD LOSE: sales might no longer GET/)
+    expect(lines([read(shadow)], [read({ ...shadow, ...handing('acme_ro') })])).toEqual([
+      'WOULD OWE: staff GET /v1/a: role none -> acme_ro, e.g. groups staff',
+    ])
+    expect(lines([read(shadow)], [read({})]).map(line => line.split(':')[0])).toEqual(['GAINS'])
+    expect(lines([read({})], [read(shadow)]).map(line => line.split(':')[0])).toEqual(['LOSES'])
+    // Once only, where the trial has no part in it.
+    expect(lines([read({}), stop(shadow)], [stop(shadow)]).map(line => line.split(':')[0])).toEqual(['LOSES'])
+    const [old, now] = [{}, { rules: [deny('top', shadow)] }].map(file => composed([platformFile(file), of([read({})])]))
+    if (!old || !now) throw new Error()
+    expect(diffText(diffPolicies(old, now), 'text')).toContain('WOULD LOSE: staff might no longer GET /v1/a')
+  })
+
   it('says from any address where an address condition fell away', () => {
     const read = (extra: object) => allow('read', { who: 'staff', ...extra })
     expect(lines([], [deny('out', { who: 'sales', when: { 'ip-in': '10.0.0.0/8' } }), read({})])[0]).toContain(
