@@ -9,7 +9,7 @@ import type { Credential, Unavailable } from './model/credential.ts'
 import type { Decision, Denial, ZoneClocks } from './model/decision.ts'
 import type { Clock, Log } from './model/deps.ts'
 import type { Origin, Outgoing, Settled } from './model/exchange.ts'
-import type { Identity } from './model/identity.ts'
+import { type Identity, nobody } from './model/identity.ts'
 import type { Permit } from './model/permit.ts'
 import { Refusal } from './model/problem.ts'
 import type { Revocation } from './revocation/revocation.ts'
@@ -151,10 +151,10 @@ const refusalOf = ({ code, reason, challenge }: Denial): Refusal =>
 const comesBeforeRoute = (decision: Decision): boolean =>
   decision.effect === 'deny' && (decision.code === 'PST2103' || decision.code === 'PST2104')
 
-/** The signed word about the caller, where the backend wants one. */
+/** The signed word about the caller, where the backend wants one; for nobody there is none. */
 export const assertionFor = ({ assert }: GateStages, { identity, permit, plan }: Admission): string | null => {
   const { assertion: audience } = plan.settings
-  return audience === null ? null : assert(permit, identity, audience)
+  return audience === null || identity === nobody ? null : assert(permit, identity, audience)
 }
 
 /** The nonce for the caller's next proof, where it speaks DPoP and nonces are asked for (RFC 9449 section 8.2). */

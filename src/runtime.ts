@@ -117,7 +117,7 @@ export class Runtime {
       hideBytes: () => this.#hideMemory.used,
       streams: () => this.#streams.size,
       gatewayCertificates: () => this.#certificates.list(),
-      listening: () => (this.#listeners.proxy === null ? null : { proxy: this.proxy, ops: this.ops }),
+      listening: () => (this.#listeners.proxy === null ? null : { proxy: this.proxy, ops: this.ops, decide: this.decide }),
       draining: () => this.#draining.on,
       revocation: () => parts.revocation.status(),
     }
@@ -131,11 +131,19 @@ export class Runtime {
     return this.#opsListener?.address ?? this.#current.peek().loaded.config.listen.ops
   }
 
+  /** Where other proxies ask; null where they do not. */
+  get decide(): Endpoint | null {
+    return this.#listeners.decide
+  }
+
   /** Opens the sockets, the proxy's last. With findings nothing may be served and `stop` is due. */
   async open(): Promise<readonly Finding[]> {
     const { deps, metrics, audit, revocation, state, first } = this.#parts
-    const { listen: at } = first.loaded.config
-    const { logout } = first.loaded.config.revocation
+    const {
+      listen: at,
+      decide,
+      revocation: { logout },
+    } = first.loaded.config
     const opsViews = { ready: () => this.ready(), metrics: metrics.render, jwks: this.#assertions.jwks }
     this.#apply(first)
     const steps: readonly (readonly [key: string, at: Endpoint | null, open: () => Promise<unknown>])[] = [
@@ -147,6 +155,7 @@ export class Runtime {
         async () => (this.#logout = await listenLogout(first.loaded, { deps, identifier: this.#identifier, revocation, audit })),
       ],
       ['listen.ops', at.ops, async () => (this.#opsListener = await listenOps(at.ops, opsViews))],
+      ['decide.listen', decide?.listen ?? null, () => this.#listeners.openDecide(first.loaded)],
       ['listen.proxy', at.proxy, () => this.#listeners.openProxy(first.loaded)],
     ]
     for (const [key, at, open] of steps)

@@ -30,7 +30,7 @@ export interface Views {
   readonly revocation: () => RevocationStatus
   readonly gatewayCertificates: () => readonly { readonly pin: string; readonly notAfter: number }[]
   /** Null before the proxy listens. */
-  readonly listening: () => { readonly proxy: Endpoint; readonly ops: Endpoint } | null
+  readonly listening: () => { readonly proxy: Endpoint; readonly ops: Endpoint; readonly decide: Endpoint | null } | null
   readonly draining: () => boolean
 }
 
@@ -67,6 +67,7 @@ export const statusOf = (views: Views): object => {
     uptime_seconds: Math.round((views.clock.now() - views.startedAt) / 1000),
     proxy: at && formatEndpoint(at.proxy),
     ops: at && formatEndpoint(at.ops),
+    decide: at?.decide ? formatEndpoint(at.decide) : null,
     ...readiness(views).detail,
     proof: snapshot.gateway.proof,
     snapshot: snapshot.digest,
