@@ -1,7 +1,8 @@
-import { mayAsk, permitted, readQuestion } from './edge/decide.ts'
+import { type DecideTrust, mayAsk, permitted, readQuestion } from './edge/decide.ts'
 import type { Incoming } from './edge/listen.ts'
 import { type Admission, admit, answered, assertionFor, type GateStages, isUnavailable, nonceOf, withoutCredential } from './gate.ts'
-import type { Outgoing } from './model/exchange.ts'
+import type { Decision } from './model/decision.ts'
+import type { Origin, Outgoing } from './model/exchange.ts'
 import { Refusal } from './model/problem.ts'
 import { admitPreflight, isPreflight } from './preflight.ts'
 import type { Snapshot } from './snapshot.ts'
@@ -30,6 +31,8 @@ const decideFor = async (stages: GateStages, snapshot: Snapshot, incoming: Incom
       : admit(stages, snapshot, trail, origin)
   const admission = found instanceof Promise ? await found : found
   if (admission instanceof Refusal) return admission
+  const hidden = keptBack(trail.decision, origin, snapshot.decide)
+  if (hidden !== null) return new Refusal('PST2109', hidden)
   const left = leftUndone(stages, admission, names)
   if (left !== null) return left
 
@@ -39,6 +42,20 @@ const decideFor = async (stages: GateStages, snapshot: Snapshot, incoming: Incom
   const fields = decidedFields(admission.identity, admission.plan.settings, assertionFor(stages, admission))
   if (fields instanceof Refusal) return fields
   return permitted(admission.permit, origin, [...fields, ...rates, ...nonceOf(stages, origin)])
+}
+
+/**
+ * A field that policy found absent and that the other proxy may only have kept back (Envoy shows what it was told to): a deny by it would
+ * not have matched.
+ */
+const keptBack = (decision: Decision | null, origin: Origin, { shown }: DecideTrust): string | null => {
+  if (shown === null || decision === null) return null
+  const { facts, partial } = decision.basis.reads.ofRequest(origin)
+  if (partial) return 'fields'
+  const absent = facts.find(
+    ({ name, value }) => value === undefined && name.startsWith('header.') && !shown.has(name.slice('header.'.length)),
+  )
+  return absent?.name ?? null
 }
 
 /** What the permit asks for and only who sends the request on could do; a yes that leaves it out would be another decision. */

@@ -34,6 +34,7 @@ export const decideTrust = ({ config: { decide } }: LoadedConfig): DecideTrust |
         original: decide.original,
         clientIp: decide['client-ip'],
         callerCertificate: decide['caller-certificate'] === 'header',
+        shown: decide.fields !== null || decide.original === 'path' ? new Set(decide.fields) : null,
       }
 
 /** How the gateway is known. */

@@ -1,4 +1,4 @@
-import { type Endpoint, formatEndpoint } from './config/values.ts'
+import type { Endpoint } from './config/values.ts'
 import { type ControlActs, type ControlSocket, listenControl } from './control.ts'
 import { createCredentialAct } from './credential-acts.ts'
 import type { CredentialSource } from './credential-source.ts'
@@ -172,7 +172,7 @@ export class Runtime {
         ]
       }
     this.#watching = this.#watch(first)
-    announce(deps.log, first, formatEndpoint(this.proxy), formatEndpoint(this.ops))
+    announce(deps.log, first, { proxy: this.proxy, ops: this.ops, decide: this.decide })
     return []
   }
 

@@ -1,4 +1,4 @@
-import { choice, list, optional, type RecordOf, record, required } from '../config/shape.ts'
+import { choice, list, optional, type RecordOf, record, required, text } from '../config/shape.ts'
 import { type Endpoint, endpoint } from '../config/values.ts'
 import { clientIpShape, sourceRange } from './settings.ts'
 
@@ -15,6 +15,16 @@ export const decideShape = record({
   original: required(
     choice(['x-forwarded', 'x-original-url', 'x-original-uri', 'path']),
     'How they tell the original request. x-forwarded: X-Forwarded-Method, -Host and -Uri (Traefik, Caddy). x-original-url: X-Original-Method and an absolute X-Original-URL; x-original-uri: X-Original-Method, X-Original-URI and Host (nginx). path: method, Host and what follows /decide (Envoy).',
+  ),
+  fields: optional<readonly string[] | null>(
+    list(
+      text('a field name', name =>
+        /^[a-z0-9-]{1,64}$/.test(name) ? null : `"${name}" is not a field name; write it in lower case: x-mode.`,
+      ),
+      { max: 256 },
+    ),
+    null,
+    'Fields of the original request that they show, if not all: where a policy reads another one, the answer is no. Default: all; with original: path none.',
   ),
   'client-ip': optional<RecordOf<typeof clientIpShape.fields> | null>(
     clientIpShape,

@@ -18,6 +18,8 @@ export interface DecideTrust {
   /** Null: nowhere, the client's address is unknown. */
   readonly clientIp: ClientIpSource | null
   readonly callerCertificate: boolean
+  /** Fields of the original request that other proxies show where it has them; null: all. */
+  readonly shown: ReadonlySet<string> | null
 }
 
 /** The request that another proxy asks about. */
@@ -71,7 +73,8 @@ export const readQuestion = (incoming: Incoming, trust: DecideTrust, routes: Rou
   if (original instanceof Refusal) return original
   const clientIp = trust.clientIp === null ? null : gatewayIp(head, trust.clientIp)
   if (clientIp instanceof Refusal) return clientIp
-  const clientCertificate = trust.callerCertificate ? gatewayCertificate(head.gateway.clientCert) : null
+  // There is none but where one is told: elsewhere the field has been refused.
+  const clientCertificate = gatewayCertificate(head.gateway.clientCert)
   if (clientCertificate instanceof Refusal) return clientCertificate
   const { method, host, target } = original
   const found = routes.find(host, target.path)
@@ -97,7 +100,8 @@ export const readQuestion = (incoming: Incoming, trust: DecideTrust, routes: Rou
 
 /** Null where this is a question. */
 const misplacedOf = (url: string, { method, framing }: Head, { original }: DecideTrust): Refusal | null => {
-  const here = original === 'path' ? url.startsWith(`${path}/`) : url === path
+  // Caddy leaves the query of the original request on it; nobody reads it here.
+  const here = original === 'path' ? url.startsWith(`${path}/`) : url === path || url.startsWith(`${path}?`)
   if (!here) return new Refusal('PST1201', 'not a question')
   if (original !== 'path' && method !== 'GET') return new Refusal('PST1007', method, 0, null, { fields: ['allow', 'GET'] })
   // Nobody reads it, and policy decides without.
@@ -125,11 +129,7 @@ const fieldsOf = (rawHeaders: readonly string[], { original, clientIp, callerCer
     if (wanted.includes(name)) read.push(name, rawHeaders[i + 1] ?? '')
     else if (wanted.includes(folded) || elsewhere.has(folded) || folded.startsWith('x-postern-')) return invalid(name.slice(0, 64))
   }
-  for (const name of wanted) {
-    const values = fieldValues(read, name)
-    // A comma may stand in a target, but joins what two said about an address or a certificate.
-    if (values.length > 1 || (name.startsWith('x-postern-') && values[0]?.includes(','))) return invalid(name)
-  }
+  for (const name of wanted) if (fieldValues(read, name).length > 1) return invalid(name)
   return { read, names }
 }
 

@@ -56,7 +56,7 @@ export const problems = {
   PST2106: { reason: 'step-up', client: 'step-up', status: 401 },
   PST2107: { reason: 'rate-limited', client: 'rate-limited', status: 429 },
   PST2108: { reason: 'tenant-denied', client: 'forbidden', status: 403 },
-  PST2109: { reason: 'obligation-impossible', client: 'forbidden', status: 403 },
+  PST2109: { reason: 'decide-impossible', client: 'forbidden', status: 403 },
   PST3001: { reason: 'token-missing', client: 'unauthenticated', status: 401 },
   PST3002: { reason: 'token-malformed', client: 'unauthenticated', status: 401 },
   PST3003: { reason: 'token-issuer-unknown', client: 'unauthenticated', status: 401 },

@@ -252,8 +252,11 @@ describe('what is no question', () => {
   it('is 404 elsewhere and 405 by another method, and decides nothing', async () => {
     const postern = await start('x-forwarded')
     const at = { port: portOf(postern) }
-    for (const path of ['/', '/decide/', '/decide/v1/x', '/decide?x=1', '/Decide', '/v1/x', '/readyz', '/metrics'])
+    for (const path of ['/', '/decide/', '/decide/v1/x', '/decide/?x=1', '/decider', '/Decide', '/v1/x', '/readyz', '/metrics'])
       expect([path, (await send(at, path, 'GET', { ...forwarded('/v1/x'), ...bearer() })).status]).toEqual([path, 404])
+    // Caddy leaves the query of the original request there; the field counts.
+    const other = await send(at, '/decide?/v1/x', 'GET', { ...forwarded('/elsewhere'), ...bearer() })
+    expect([other.status, (await send(at, '/decide?limit=5', 'GET', { ...forwarded('/v1/x'), ...bearer() })).status]).toEqual([404, 200])
     for (const method of ['POST', 'HEAD', 'DELETE', 'OPTIONS']) {
       const reply = await send(at, '/decide', method, { ...forwarded('/v1/x'), ...bearer() })
       expect([method, reply.status, reply.headers.allow]).toEqual([method, 405, 'GET'])
@@ -467,7 +470,7 @@ describe('what only Postern itself can do', () => {
     const rules = `  - { allow: all, why: Staff., who: staff, to: ANY /v1/**, then: { hide: [$.iban] } }`
     const postern = await start('x-forwarded', { rules })
     expect((await ask(postern, '/v1/x')).status).toBe(403)
-    await lastRecord(postern).toMatchObject({ code: 'PST2109', decision: { effect: 'allow', reason: 'obligation-impossible: hide' } })
+    await lastRecord(postern).toMatchObject({ code: 'PST2109', decision: { effect: 'allow', reason: 'decide-impossible: hide' } })
   })
 
   const credentials = (delivery: string, more = '') => ({
@@ -483,13 +486,29 @@ describe('what only Postern itself can do', () => {
   })
   const endpoint = `, endpoint: { listen: "127.0.0.1:0", bearers: [{ token-file: bearer.secret, roles: [${role}] }] }`
 
+  it('is refused where a policy reads a field that the other proxy may have kept back: a deny by it would not match', async () => {
+    const rules = `  - { deny: modes, why: w, who: anyone, to: ANY /v1/**, when: { header: { x-mode: present } } }\n${everybody}`
+    const byPath = (postern: TestPostern, more: Fields = {}) =>
+      send({ port: portOf(postern) }, '/decide/v1/x', 'GET', { host: 'acme.test', ...bearer(), ...more })
+    const silent = await start('path', { rules })
+    expect((await byPath(silent)).status).toBe(403)
+    await lastReason(silent).toBe('decide-impossible: header.x-mode')
+    const shown = await start('path', { rules, decide: section('path', ', fields: [dpop, x-mode]') })
+    expect((await byPath(shown)).status).toBe(200)
+    expect((await byPath(shown, { 'x-mode': 'any' })).status).toBe(403)
+    const some = await start('x-forwarded', { rules, decide: section('x-forwarded', ', fields: [dpop]') })
+    expect((await ask(some, '/v1/x')).status).toBe(403)
+    expect((await ask(await start('x-forwarded', { rules }), '/v1/x')).status).toBe(200)
+    expect((await byPath(await start('path'))).status).toBe(200)
+  })
+
   it('a login is never told, and where the backend would need to be given one the answer is no', async () => {
     for (const delivery of ['header', 'none']) {
       const postern = await start('x-forwarded', credentials(delivery))
       const reply = await ask(postern, '/v1/x')
       expect([delivery, reply.status]).toEqual([delivery, 403])
       expect(JSON.stringify(reply)).not.toMatch(/pw-0123|login/)
-      await lastReason(postern).toBe(`obligation-impossible: cassandra-role, delivery ${delivery}`)
+      await lastReason(postern).toBe(`decide-impossible: cassandra-role, delivery ${delivery}`)
     }
   })
 

@@ -30,6 +30,11 @@ describe('who may ask for decisions', () => {
       decide('original: path, peers: [10.0.1.0/24]', '"unix:/run/d.sock"'),
       'C204:8:62 a UNIX socket has no source address. Remove peers',
     ],
+    [
+      'a field name in capitals',
+      decide('original: path, peers: [10.0.1.0/24], fields: [X-Mode]'),
+      '"X-Mode" is not a field name; write it in lower case',
+    ],
     ['a way to be guessed', decide('peers: [10.0.1.0/24]'), 'C202'],
     ['a way of no proxy', decide('original: x-forwarded-uri, peers: [10.0.1.0/24]'), 'C204'],
     [

@@ -8,15 +8,55 @@ import { type DemoProvider, startProvider } from '../../deploy/demo/provider.ts'
 import { freePort } from '../bench/cases.ts'
 import { type Recorder, sendRaw, startPostern, startRecorder, type TestPostern, tenantPolicy } from '../support/postern.ts'
 
-/** Debian's nginx-light, which the benchmark installs too. */
-const missing = spawnSync('nginx', ['-v'], { stdio: 'ignore' }).status !== 0
+interface Kind {
+  readonly name: string
+  /** Its configuration, of the page's words. */
+  conf(words: string): string
+  readonly words: string
+  readonly command: (conf: string, dir: string) => readonly string[]
+  /** Its section of Postern's configuration, where it is not the one at the top of the page. */
+  readonly decide: object
+  /** Fields of a client that it does not overwrite, and that would tell the original request in another way. */
+  readonly foreign: readonly string[]
+  /** What it answers where Postern does not. */
+  readonly gone: number
+}
 
-/** The page's own words: configuration of Postern and of nginx, with other addresses. */
-describe.skipIf(missing)('nginx as deploy/DECIDE.md sets it up, with auth_request', () => {
+const nginx: Kind = {
+  name: 'nginx',
+  words: 'nginx',
+  conf: words => `daemon off; master_process off; pid nginx.pid; error_log error.log;
+events { worker_connections 64; }
+http { access_log off; ${['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(name => `${name}_temp_path temp/${name};`).join('\n')}
+${words} }`,
+  command: (conf, dir) => ['-p', dir, '-e', 'error.log', '-c', conf],
+  decide: {},
+  foreign: ['X-Forwarded-Uri: /v1/x', 'X-Forwarded-Method: GET'],
+  gone: 503,
+}
+const caddy: Kind = {
+  name: 'caddy',
+  words: 'caddyfile',
+  conf: words => `{\n  admin off\n  auto_https off\n}\n${words}`,
+  command: conf => ['run', '--config', conf, '--adapter', 'caddyfile'],
+  decide: { original: 'x-forwarded', 'client-ip': { from: 'x-forwarded-for' } },
+  foreign: ['X-Original-URL: http://acme.test/v1/x', 'X-Original-Method: GET', 'x_postern_tenant: globex'],
+  gone: 502,
+}
+
+/** Debian's packages nginx-light, which the benchmark installs too, and caddy. */
+const isMissing = ({ name }: Kind): boolean => spawnSync(name, ['version'], { stdio: 'ignore' }).error !== undefined
+
+/** The page's own words: configuration of Postern and of the other proxy, with other addresses. */
+describe.each([nginx, caddy].map(kind => [kind.name, kind] as const))('%s as deploy/DECIDE.md sets it up', (_, kind) => {
+  describe.skipIf(isMissing(kind))('asks Postern and', () => asks(kind))
+})
+
+const asks = (kind: Kind): void => {
   let provider: DemoProvider
   let backend: Recorder
   let postern: TestPostern
-  let nginx: ChildProcess
+  let other: ChildProcess
   let dir: string
   let port: number
   let ann: string
@@ -32,34 +72,32 @@ describe.skipIf(missing)('nginx as deploy/DECIDE.md sets it up, with auth_reques
     const { decide } = parse(block(page, 'yaml')) as { readonly decide: object }
     const rules = `  - { allow: limited, why: w, who: staff, to: GET /v1/limited, then: { limit: [1/min per caller] } }
   - { allow: here, why: w, who: staff, to: ANY /v1/local, when: { ip-in: 127.0.0.1 } }
+  - { allow: far, why: w, who: staff, to: GET /v1/far, when: { ip-in: 10.0.0.1 } }
   - { allow: strong, why: w, who: staff, to: GET /v1/strong, needs-login: { acr: phrh } }
   - { allow: some, why: w, who: staff, to: GET POST /v1/orders/** }`
     postern = await startPostern({
       issuer: provider.issuer,
       upstreamPort: backend.port,
       policies: { 'acme.policy.yaml': tenantPolicy('acme', provider.issuer, rules) },
-      sections: { decide: `decide: ${JSON.stringify({ ...decide, listen: '127.0.0.1:0' })}` },
+      sections: { decide: `decide: ${JSON.stringify({ ...decide, ...kind.decide, listen: '127.0.0.1:0' })}` },
     })
     const asked = postern.app.decide
     port = await freePort()
-    const servers = block(page, 'nginx')
+    const words = block(page, kind.words)
       .replace('127.0.0.1:9092', `127.0.0.1:${asked !== null && 'port' in asked ? asked.port : 0}`)
       .replace('127.0.0.1:3000', `127.0.0.1:${backend.port}`)
       .replace('listen 8080', `listen 127.0.0.1:${port}`)
-      .replace('acme.api.example.com', 'acme.test')
-    dir = await mkdtemp(join(tmpdir(), 'postern-nginx-'))
+      .replace('acme.api.example.com', kind === caddy ? `http://acme.test:${port}` : 'acme.test')
+    dir = await mkdtemp(join(tmpdir(), `postern-${kind.name}-`))
     await mkdir(join(dir, 'temp'))
-    const temp = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(name => `${name}_temp_path temp/${name};`).join('\n')
-    const conf = `daemon off; master_process off; pid nginx.pid; error_log error.log;
-events { worker_connections 64; }
-http { access_log off; ${temp}
-${servers} }`
-    await writeFile(join(dir, 'nginx.conf'), conf)
-    nginx = spawn('nginx', ['-p', dir, '-e', 'error.log', '-c', join(dir, 'nginx.conf')], { stdio: 'ignore' })
+    const conf = join(dir, 'conf')
+    await writeFile(conf, kind.conf(words))
+    const { PATH = '' } = process.env
+    other = spawn(kind.name, kind.command(conf, dir), { stdio: 'ignore', env: { PATH, HOME: dir } })
     await vi.waitUntil(() => call('GET', '/v1/orders/1').catch(() => ''), { timeout: 10_000, interval: 50 })
   })
   afterAll(async () => {
-    nginx?.kill('SIGTERM')
+    other?.kill('SIGTERM')
     await postern?.stop()
     await backend?.close()
     await provider?.stop()
@@ -118,20 +156,37 @@ ${servers} }`
     for (const field of [
       'X-Original-URL: http://acme.test/v1/orders/1',
       'X-Original-Method: GET',
-      'x-postern-client-ip: 10.0.0.1',
+      'X-Forwarded-Uri: /v1/orders/1',
+      'X-Forwarded-Method: GET',
+      'X-Forwarded-Host: acme.test',
       'Host: globex.test',
     ])
-      expect([field, statusOf(await call('DELETE', '/v1/orders/1', [bearer(), field])) === 200]).toEqual([field, false])
-    for (const field of ['X-Forwarded-Uri: /v1/x', 'X-Forwarded-Method: GET', 'X-HTTP-Method-Override: DELETE', 'X-Postern-Tenant: globex'])
+      expect([field, statusOf(await call('DELETE', '/v1/orders/1', [bearer(), field])) >= 400]).toEqual([field, true])
+    for (const field of ['X-Postern-Client-Ip: 10.0.0.1', 'X-Forwarded-For: 10.0.0.1', 'X-Real-Ip: 10.0.0.1', 'Forwarded: for=10.0.0.1'])
+      expect([field, statusOf(await call('GET', '/v1/far', [bearer(), field])) >= 400]).toEqual([field, true])
+    for (const field of [...kind.foreign, 'X-HTTP-Method-Override: DELETE', 'X-Postern-Tenant: globex'])
       expect([field, statusOf(await call('GET', '/v1/orders/1', [bearer(), field]))]).toEqual([field, 400])
-    expect(statusOf(await call('GET', '/_postern', [bearer()]))).toBe(404)
+    for (const uri of ['/_postern', '/decide']) expect(statusOf(await call('GET', uri, [bearer()]))).toBe(404)
     expect(backend.seen).toEqual([])
-    // nginx drops names with "_" itself.
-    expect(statusOf(await call('GET', '/v1/orders/1', [bearer(), 'x_postern_tenant: globex']))).toBe(200)
-    expect(backend.seen[0]?.rawHeaders.join().toLowerCase()).not.toContain('globex')
   })
 
-  it('decides for the host that nginx goes by, where request line and Host differ', async () => {
+  it('tells the address of its client, and not what the client says of it', async () => {
+    expect(statusOf(await call('GET', '/v1/local', [bearer(), 'X-Forwarded-For: 10.0.0.1']))).toBe(200)
+    await expect.poll(() => postern.records().at(-1)).toMatchObject({ request: { 'client-ip': '127.0.0.1' } })
+  })
+
+  it('asks about the request that opens a WebSocket, too', async () => {
+    const upgrade = ['Upgrade: websocket', 'Sec-WebSocket-Version: 13', 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==']
+    const open = (fields: readonly string[]) =>
+      sendRaw(port, `GET /v1/orders/1 HTTP/1.1\r\nHost: acme.test\r\nConnection: upgrade\r\n${fields.join('\r\n')}\r\n\r\n`, /\r\n\r\n/)
+    expect(statusOf(await open(upgrade))).toBe(401)
+    expect(backend.seen).toEqual([])
+    // The backend here speaks no WebSocket and answers as if nothing had been asked.
+    expect(statusOf(await open([bearer(), ...upgrade]))).toBe(200)
+    expect(backend.seen).toHaveLength(1)
+  })
+
+  it('decides for the host that it goes by itself, where request line and Host differ', async () => {
     const reply = await call('GET', 'http://acme.test/v1/orders/1', [bearer()], '', 'globex.test')
     expect(statusOf(reply)).toBe(200)
     expect(backend.seen[0]?.headers.host).toBe('acme.test')
@@ -140,7 +195,7 @@ ${servers} }`
 
   it('lets nothing pass while Postern is gone', async () => {
     await postern.stop()
-    expect(statusOf(await call('GET', '/v1/orders/1', [bearer()]))).toBe(503)
+    expect(statusOf(await call('GET', '/v1/orders/1', [bearer()]))).toBe(kind.gone)
     expect(backend.seen).toEqual([])
   })
-})
+}
