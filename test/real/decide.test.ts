@@ -170,6 +170,15 @@ const asks = (kind: Kind): void => {
     expect(backend.seen).toEqual([])
   })
 
+  it('hands the backend what Postern said, though the client names these fields as hop-by-hop', async () => {
+    for (const nominated of ['X-Postern-Tenant, x-postern-subject', 'close,X-Postern-Tenant', 'close\r\nConnection: X-Postern-Subject']) {
+      backend.seen.length = 0
+      const fields = `Connection: ${nominated}\r\n${bearer()}`
+      expect(statusOf(await sendRaw(port, `GET /v1/orders/1 HTTP/1.1\r\nHost: acme.test\r\n${fields}\r\n\r\n`, /hello/))).toBe(200)
+      expect(backend.seen[0]?.headers).toMatchObject({ 'x-postern-tenant': 'acme', 'x-postern-subject': 'ann' })
+    }
+  })
+
   it('tells the address of its client, and not what the client says of it', async () => {
     expect(statusOf(await call('GET', '/v1/local', [bearer(), 'X-Forwarded-For: 10.0.0.1']))).toBe(200)
     await expect.poll(() => postern.records().at(-1)).toMatchObject({ request: { 'client-ip': '127.0.0.1' } })
