@@ -31,10 +31,13 @@ export interface Question {
 
 const path = '/decide'
 
-/** Whether who connects may ask at all. */
+/**
+ * Whether who connects may ask at all; undefined on a UNIX socket. The listener may be another than the configuration says by now: who comes by
+ * address is not let in because a socket is meant.
+ */
 export const mayAsk = (peer: string | undefined, { isSource }: DecideTrust): boolean => {
-  if (isSource === null) return true
-  const key = peer === undefined ? null : addressKey(peer)
+  if (peer === undefined || isSource === null) return peer === undefined && isSource === null
+  const key = addressKey(peer)
   return key !== null && isSource(key)
 }
 

@@ -229,6 +229,16 @@ describe('only a configured peer is answered', () => {
     await lastRecord(postern).toMatchObject({ code: 'PST2003', gateway: { proof: ['decide-peer'] } })
   })
 
+  it('and by address no longer, nor anybody else, once a reload has moved it to a UNIX socket that waits for a restart', async () => {
+    const postern = await start('x-forwarded')
+    const { configuration } = postern.app.status() as { readonly configuration: { readonly file: string } }
+    const text = await readFile(configuration.file, 'utf8')
+    const moved = text.replace(/^decide:.*$/m, `decide: { listen: "unix:${join(postern.dir, 'decide.sock')}", original: x-forwarded }`)
+    await writeFile(configuration.file, moved)
+    expect((await postern.app.reload({ by: 'test', withoutTests: false, why: '' })).restart).toEqual(['decide.listen'])
+    expect((await ask(postern, '/v1/x')).status).toBe(403)
+  })
+
   it('and no longer once a reload has taken it, or the section, away', async () => {
     const postern = await start('x-forwarded')
     const file = postern.app.status() as { readonly configuration: { readonly file: string } }
