@@ -185,7 +185,8 @@ describe.each(Object.entries(questions) as [Style, (typeof questions)[Style]][])
       const reply = await send({ port: portOf(postern) }, path, method, { ...fields, ...bearer(), [name]: '/admin' })
       expect([name, reply.status]).toEqual([name, 400])
     }
-    await lastReason(postern).toBe('decide-question-invalid: x-user-email')
+    await lastReason(postern).toMatch(/^decide-question-invalid: x.user.email$/)
+    await lastRecord(postern).toMatchObject({ gateway: { proof: ['decide-peer'] }, response: { status: 400 } })
   })
 
   it('does not get an answer where it tells its part twice, or not at all', async () => {
@@ -455,6 +456,17 @@ describe('the same gate', () => {
     expect((await slow).status).toBe(200)
     backend.answer = (_req, res) => void res.end('hello')
     expect((await ask(postern, '/v1/x')).status).toBe(200)
+  })
+
+  it('lets nothing pass that cannot be recorded', async () => {
+    const postern = await start('x-forwarded', {
+      sections: { audit: 'audit: { dir: audit, second: audit-second, key-file: audit.pem, spool-max: 1MiB }' },
+      files: { 'audit/old/0.jsonl': `${'x'.repeat(1024 ** 2)}\n` },
+    })
+    expect((await ask(postern, '/v1/x')).status).toBe(503)
+    await expect
+      .poll(async () => (await fetch(`http://127.0.0.1:${postern.opsPort}/metrics`)).text())
+      .toContain('postern_refusals_total{code="PST6001"')
   })
 
   it('applies the denies of the platform and strips the stage', async () => {
