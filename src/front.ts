@@ -1,4 +1,5 @@
 import { addressSet } from './config/address.ts'
+import type { DecideTrust } from './edge/decide.ts'
 import type { ListenOptions } from './edge/listen.ts'
 import { fingerprintsOf } from './edge/peer-certificate.ts'
 import type { GatewayTrust } from './edge/trust.ts'
@@ -17,6 +18,24 @@ export const listenOptions = ({ config: { listen, limits }, tls }: LoadedConfig)
   stallMs,
   keepAliveMs,
 })
+
+/** How other proxies ask for decisions, null where none may. */
+export const decideOptions = (loaded: LoadedConfig): ListenOptions | null => {
+  const { decide } = loaded.config
+  return decide === null ? null : { ...listenOptions(loaded), endpoint: decide.listen, tls: null }
+}
+
+/** What other proxies are believed; null where none may ask. */
+export const decideTrust = ({ config: { decide } }: LoadedConfig): DecideTrust | null =>
+  decide === null
+    ? null
+    : {
+        isSource: 'path' in decide.listen ? null : addressSet(decide.peers.map(({ range }) => range)),
+        original: decide.original,
+        clientIp: decide['client-ip'],
+        callerCertificate: decide['caller-certificate'] === 'header',
+        shown: decide.fields !== null || decide.original === 'path' ? new Set(decide.fields) : null,
+      }
 
 /** How the gateway is known. */
 export const gatewayTrust = ({ config: { gateway }, secrets, tls }: LoadedConfig): GatewayTrust => {

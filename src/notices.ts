@@ -1,8 +1,10 @@
+import { formatEndpoint } from './config/values.ts'
 import { isDirect } from './edge/trust.ts'
 import type { ExchangeEntry } from './model/audit.ts'
 import type { Log } from './model/deps.ts'
 import type { Snapshot } from './snapshot.ts'
 import { version } from './version.ts'
+import type { Listening } from './views.ts'
 
 /** Tells ops when a backend begins to fail and when it answers again: one line for each change, not one for each request. */
 export class Notices {
@@ -24,11 +26,12 @@ export class Notices {
 }
 
 /** The first line of a process that serves, and a louder one where it asks for no proof. */
-export const announce = (log: Log, { gateway, digest }: Snapshot, proxy: string, ops: string): void => {
+export const announce = (log: Log, { gateway, digest }: Snapshot, at: Listening): void => {
   if (isDirect(gateway))
     log.warn(
       { proof: gateway.proof.join() },
       'ANYONE WHO REACHES THIS PORT IS SERVED: no proof of the gateway is asked for; host and client address are whatever the peer says',
     )
-  log.info({ proxy, ops, snapshot: digest, version }, 'serving')
+  const listening = Object.entries(at).flatMap(([name, where]) => (where === null ? [] : [[name, formatEndpoint(where)]]))
+  log.info({ ...Object.fromEntries(listening), snapshot: digest, version }, 'serving')
 }

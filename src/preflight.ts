@@ -1,22 +1,15 @@
 import type { Head } from './edge/head.ts'
 import { oblige } from './edge/oblige.ts'
-import type { RateLimiter } from './limits/rate.ts'
-import type { Audit } from './model/audit.ts'
-import type { ZoneClocks } from './model/decision.ts'
+import type { Admission, GateStages } from './gate.ts'
 import { fieldValues, type Origin, type Outgoing } from './model/exchange.ts'
 import { nobody } from './model/identity.ts'
 import { Refusal } from './model/problem.ts'
-import type { Revocation } from './revocation/revocation.ts'
 import type { Snapshot } from './snapshot.ts'
 import type { Trail } from './trail.ts'
 import { preflightFields } from './upstream/fields.ts'
 import type { Hop, Upload, UpstreamPlan } from './upstream/hop.ts'
 
-interface Stages {
-  readonly audit: Audit
-  readonly rates: RateLimiter
-  readonly revocation: Pick<Revocation, 'refusal' | 'tenantRefusal'>
-  readonly zones: ZoneClocks
+interface Stages extends GateStages {
   hop(plan: UpstreamPlan): Hop
 }
 
@@ -37,9 +30,18 @@ export const isPreflight = ({ framing }: Head, { method, route, authorization, d
   fieldValues(headers, 'access-control-request-method').length === 1
 
 /**
- * Sends a preflight on, decided and recorded like everything else, but for nobody. Where it may not pass, a stranger is told what strangers are
- * told everywhere.
+ * Decides a preflight, like everything else, but for nobody. Where it may not pass, a stranger is told what strangers are told everywhere.
  */
+export const admitPreflight = (stages: GateStages, snapshot: Snapshot, trail: Trail, origin: Origin): Admission | Refusal => {
+  const decision = snapshot.policy.preflight({ origin, now: trail.time, zones: stages.zones })
+  trail.decision = decision
+  const plan = snapshot.upstreams.get(origin.route?.upstream ?? '')
+  if (decision.effect === 'deny' || plan === undefined) return new Refusal('PST3001', 'preflight')
+  const { permit } = decision
+  const closed = stages.revocation.refusal(nobody) ?? stages.revocation.tenantRefusal(permit.tenant)
+  return closed ?? { identity: nobody, permit, plan }
+}
+
 export const forwardPreflight = async (
   stages: Stages,
   snapshot: Snapshot,
@@ -47,13 +49,9 @@ export const forwardPreflight = async (
   trail: Trail,
   origin: Origin,
 ): Promise<Outgoing | Refusal> => {
-  const decision = snapshot.policy.preflight({ origin, now: trail.time, zones: stages.zones })
-  trail.decision = decision
-  const plan = snapshot.upstreams.get(origin.route?.upstream ?? '')
-  if (decision.effect === 'deny' || plan === undefined) return new Refusal('PST3001', 'preflight')
-  const { permit } = decision
-  const closed = stages.revocation.refusal(nobody) ?? stages.revocation.tenantRefusal(permit.tenant)
-  if (closed !== null) return closed
+  const admission = admitPreflight(stages, snapshot, trail, origin)
+  if (admission instanceof Refusal) return admission
+  const { permit, plan } = admission
   trail.upstream = plan.name
   if (!stages.audit.ready) return new Refusal('PST6001')
   const rates = stages.rates.take(permit, nobody)

@@ -1,4 +1,4 @@
-import { type Endpoint, formatEndpoint } from './config/values.ts'
+import type { Endpoint } from './config/values.ts'
 import { type ControlActs, type ControlSocket, listenControl } from './control.ts'
 import { createCredentialAct } from './credential-acts.ts'
 import type { CredentialSource } from './credential-source.ts'
@@ -8,21 +8,20 @@ import { denyAct, denyParts } from './deny.ts'
 import { type Drained, Draining } from './drain.ts'
 import { cannotListen } from './edge/bind.ts'
 import { HideMemory } from './edge/hide/memory.ts'
-import { type Listener, listen } from './edge/listen.ts'
 import { listenOps, type OpsListener } from './edge/ops.ts'
-import { listenOptions } from './front.ts'
 import { GatewayCertificates } from './gateway-certificates.ts'
 import { createHops, type Hops } from './hops.ts'
 import { type Assertions, createAssertions } from './identity/assertion.ts'
 import { createIdentifier, type Identifier } from './identity/identify.ts'
 import { InFlight } from './limits/in-flight.ts'
 import { createRateLimiter, type RateLimiter } from './limits/rate.ts'
+import { Listeners } from './listeners.ts'
 import { assertionKeys, faultAt } from './load.ts'
-import { meterExchange, recordMalformed } from './meter.ts'
+import { meterExchange } from './meter.ts'
 import type { Deps } from './model/deps.ts'
 import type { Finding } from './model/finding.ts'
 import { announce, Notices } from './notices.ts'
-import { exchange, type Stages } from './pipeline.ts'
+import type { Stages } from './pipeline.ts'
 import type { Composition } from './policy/compose.ts'
 import { zoneClocks } from './policy/language/zone-clock.ts'
 import type { NoRollback } from './policy/rollback.ts'
@@ -70,7 +69,7 @@ export class Runtime {
   readonly #reloader: Reloader
   readonly #draining: Draining
   readonly #certificates: GatewayCertificates
-  #listener: Listener | null = null
+  readonly #listeners: Listeners
   #opsListener: OpsListener | null = null
   #control: ControlSocket | null = null
   #logout: LogoutListener | null = null
@@ -102,6 +101,8 @@ export class Runtime {
       first.loaded,
       parts.composition,
     )
+    const stages = this.#stages()
+    this.#listeners = new Listeners({ deps, audit, metrics, stages, arrived: () => this.#draining.arrived() })
     this.#views = {
       clock: deps.clock,
       startedAt: deps.clock.now(),
@@ -116,25 +117,33 @@ export class Runtime {
       hideBytes: () => this.#hideMemory.used,
       streams: () => this.#streams.size,
       gatewayCertificates: () => this.#certificates.list(),
-      listening: () => (this.#listener === null ? null : { proxy: this.proxy, ops: this.ops }),
+      listening: () => (this.#listeners.proxy === null ? null : { proxy: this.proxy, ops: this.ops, decide: this.decide }),
       draining: () => this.#draining.on,
       revocation: () => parts.revocation.status(),
     }
   }
 
   get proxy(): Endpoint {
-    return this.#listener?.address ?? this.#current.peek().loaded.config.listen.proxy
+    return this.#listeners.proxy ?? this.#current.peek().loaded.config.listen.proxy
   }
 
   get ops(): Endpoint {
     return this.#opsListener?.address ?? this.#current.peek().loaded.config.listen.ops
   }
 
+  /** Where other proxies ask; null where they do not. */
+  get decide(): Endpoint | null {
+    return this.#listeners.decide
+  }
+
   /** Opens the sockets, the proxy's last. With findings nothing may be served and `stop` is due. */
   async open(): Promise<readonly Finding[]> {
     const { deps, metrics, audit, revocation, state, first } = this.#parts
-    const { listen: at } = first.loaded.config
-    const { logout } = first.loaded.config.revocation
+    const {
+      listen: at,
+      decide,
+      revocation: { logout },
+    } = first.loaded.config
     const opsViews = { ready: () => this.ready(), metrics: metrics.render, jwks: this.#assertions.jwks }
     this.#apply(first)
     const steps: readonly (readonly [key: string, at: Endpoint | null, open: () => Promise<unknown>])[] = [
@@ -146,7 +155,8 @@ export class Runtime {
         async () => (this.#logout = await listenLogout(first.loaded, { deps, identifier: this.#identifier, revocation, audit })),
       ],
       ['listen.ops', at.ops, async () => (this.#opsListener = await listenOps(at.ops, opsViews))],
-      ['listen.proxy', at.proxy, async () => (this.#listener = await this.#listen(first))],
+      ['decide.listen', decide?.listen ?? null, () => this.#listeners.openDecide(first.loaded)],
+      ['listen.proxy', at.proxy, () => this.#listeners.openProxy(first.loaded)],
     ]
     for (const [key, at, open] of steps)
       try {
@@ -162,7 +172,7 @@ export class Runtime {
         ]
       }
     this.#watching = this.#watch(first)
-    announce(deps.log, first, formatEndpoint(this.proxy), formatEndpoint(this.ops))
+    announce(deps.log, first, { proxy: this.proxy, ops: this.ops, decide: this.decide })
     return []
   }
 
@@ -177,9 +187,9 @@ export class Runtime {
     }
   }
 
-  #listen(first: Snapshot): Promise<Listener> {
+  #stages(): Stages {
     const { deps, audit, metrics, credentials, revocation } = this.#parts
-    const stages: Stages = {
+    return {
       clock: deps.clock,
       log: deps.log,
       current: this.#current,
@@ -205,17 +215,6 @@ export class Runtime {
       hideMemory: this.#hideMemory,
       certificateProved: certificate => this.#certificates.proved(certificate),
     }
-    return listen(
-      listenOptions(first.loaded),
-      {
-        exchange: incoming => {
-          this.#draining.arrived()
-          void exchange(stages, incoming)
-        },
-        malformed: (refusal, id, peer) => recordMalformed({ audit, metrics, clock: deps.clock }, refusal, id, peer),
-      },
-      deps,
-    )
   }
 
   /** Makes what outlives snapshots follow the one now in force. */
@@ -223,7 +222,7 @@ export class Runtime {
     this.#identifier.configure(next.loaded.issuers, next.loaded.dpop)
     this.#assertions.configure(assertionKeys(next.loaded))
     this.#hops.follow(next.loaded)
-    if (next.loaded.tls !== null) this.#listener?.renew(next.loaded.tls)
+    if (next.loaded.tls !== null) this.#listeners.renew(next.loaded.tls)
     this.#parts.credentials.follow(next.loaded, next.policy.roles)
     this.#streams.review()
   }
@@ -261,7 +260,7 @@ export class Runtime {
       this.#parts.deps.log.info({ in_flight: this.#inFlight.count }, 'draining: unready, still serving')
     }
     this.#draining.on = true
-    this.#listener?.lame()
+    this.#listeners.lame()
     return this.#draining.quiet(this.#current.peek().limits['drain-deadline'], () => this.#stopping !== null)
   }
 
@@ -276,9 +275,9 @@ export class Runtime {
     this.#draining.on = true
     deps.log.info({ reason, in_flight: this.#inFlight.count }, 'stopping')
     this.#watching?.close()
-    this.#listener?.lame()
+    this.#listeners.lame()
     const ended = this.#streams.stop()
-    await this.#listener?.close(this.#current.peek().limits['drain-deadline'])
+    await this.#listeners.close(this.#current.peek().limits['drain-deadline'])
     await Promise.race([Promise.all([this.#inFlight.drained(), ended]), new Promise<void>(done => deps.clock.after(settleMs, done))])
     await this.#hops.close()
     this.#identifier.close()

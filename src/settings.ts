@@ -18,6 +18,7 @@ import {
 import { Source } from './config/source.ts'
 import { path } from './config/values.ts'
 import { credentialsShape } from './credentials/settings.ts'
+import { type DecideSettings, decideProblems, decideShape } from './edge/decide-settings.ts'
 import { gatewayProblems } from './edge/gateway-check.ts'
 import { gatewayShape, limitsShape, listenShape, routeShape } from './edge/settings.ts'
 import { type AssertionSettings, assertionShape } from './identity/assertion-settings.ts'
@@ -43,6 +44,11 @@ export const configShape = record({
   postern: required(choice(['config/v1']), 'Format and version of this file; the first key.'),
   listen: required(listenShape, 'Where Postern listens.'),
   gateway: required(gatewayShape, 'How the gateway is known.'),
+  decide: optional<DecideSettings | null>(
+    decideShape,
+    null,
+    'Decisions for other proxies, which send requests on themselves. Absent: none.',
+  ),
   issuers: required(issuersShape, 'OpenID providers whose tokens are accepted.'),
   dpop: optional(dpopShape, allDefaults(dpopShape), 'Proofs of possession (RFC 9449): always checked for a token that is bound to a key.'),
   upstreams: required(named(upstreamShape, upstreamName, { max: 256 }), 'Backends by name.'),
@@ -91,7 +97,8 @@ export const readConfig = (file: string, bytes: Buffer): ReadConfig => {
 
 const crossCheck = (config: Config, source: Source, provenance: Provenance): void => {
   const at = (key: string): number => provenance.get(key) ?? 0
-  for (const { key, number, message } of gatewayProblems(config.gateway, config.listen)) source.error(at(key), number, message)
+  for (const { key, number, message } of [...gatewayProblems(config.gateway, config.listen), ...decideProblems(config.decide)])
+    source.error(at(key), number, message)
   if (config.dpop['nonce-key-file'] !== null && !config.dpop.nonce)
     source.error(at('dpop.nonce-key-file'), 204, 'a key without nonces does nothing. Write nonce: true beside it, or remove it.')
   for (const [name, upstream] of config.upstreams)
@@ -210,6 +217,7 @@ export const needingRestart = (before: ReadConfig, after: ReadConfig): string[] 
     .filter(row => row.restart && old.get(row.key) !== JSON.stringify(row.value))
     .map(row => row.key)
     .concat((before.config?.listen.tls === null) === (after.config?.listen.tls === null) ? [] : ['listen.tls'])
+    .concat(before.config?.decide !== null && after.config?.decide === null ? ['decide'] : [])
 }
 
 export const configFinding = (file: string, code: string, message: string): Finding => ({

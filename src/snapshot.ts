@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
+import type { DecideTrust } from './edge/decide.ts'
 import { createRouteTable, type RouteTable } from './edge/routes.ts'
 import type { LimitsSettings, RouteSettings } from './edge/settings.ts'
 import type { GatewayTrust } from './edge/trust.ts'
-import { gatewayTrust } from './front.ts'
+import { decideTrust, gatewayTrust } from './front.ts'
 import type { LoadedConfig } from './load.ts'
 import type { PolicyEngine } from './model/decision.ts'
 import type { Route } from './model/exchange.ts'
@@ -14,6 +15,8 @@ export interface Snapshot {
   readonly digest: string
   readonly loaded: LoadedConfig
   readonly gateway: GatewayTrust
+  /** Null where no other proxy may ask. */
+  readonly decide: DecideTrust | null
   readonly routes: RouteTable
   readonly upstreams: ReadonlyMap<string, UpstreamPlan>
   readonly limits: LimitsSettings
@@ -33,6 +36,7 @@ export const createSnapshot = (loaded: LoadedConfig, policy: PolicyEngine, befor
     digest: createHash('sha256').update(`${loaded.digest}:${policy.digest}`).digest('hex'),
     loaded,
     gateway: gatewayTrust(loaded),
+    decide: decideTrust(loaded),
     routes: createRouteTable(config.routes.map(withPublicUrl), config.gateway['strip-prefix']),
     upstreams,
     limits: config.limits,

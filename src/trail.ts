@@ -21,6 +21,8 @@ export class Trail {
   credential: Credential | null = null
   /** Postern answered of itself, without a decision: what it told. */
   told: 'resource-metadata' | null = null
+  /** Another proxy asks, and sends the request on where it may. */
+  elsewhere = false
   requestBytes = 0
   status = 0
   /** Members removed from the reply. */
@@ -83,13 +85,13 @@ export class Trail {
     const head = this.#incoming.head instanceof Refusal ? null : this.#incoming.head
     return {
       kind: 'exchange',
-      code: (this.#refusal ?? this.#endedBy)?.code ?? (this.told === null ? 'PST2001' : 'PST2002'),
+      code: (this.#refusal ?? this.#endedBy)?.code ?? this.#allowedCode(),
       time: this.time,
       tenant: decision === null ? this.tenantOfHost : decision.effect === 'allow' ? decision.permit.tenant : decision.tenant,
       issuer: identity?.issuer ?? null,
       subject: identity?.subject ?? null,
       agents: identity?.agents ?? [],
-      proof: origin?.proof ?? [],
+      proof: origin?.proof ?? (this.elsewhere ? ['decide-peer'] : []),
       gatewayRequestId: origin?.gatewayRequestId ?? null,
       peer: this.#incoming.peer ?? null,
       requestId: this.#incoming.id,
@@ -121,6 +123,11 @@ export class Trail {
       hidden: this.hidden,
       aborted: settled.aborted,
     }
+  }
+
+  #allowedCode(): string {
+    if (this.elsewhere) return 'PST2003'
+    return this.told === null ? 'PST2001' : 'PST2002'
   }
 
   #reason(): string {

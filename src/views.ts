@@ -11,6 +11,13 @@ import type { RevocationStatus } from './revocation/revocation.ts'
 import type { Snapshot } from './snapshot.ts'
 import { version } from './version.ts'
 
+/** Where a process listens; `decide` null where other proxies do not ask. */
+export interface Listening {
+  readonly proxy: Endpoint
+  readonly ops: Endpoint
+  readonly decide: Endpoint | null
+}
+
 /** What a running process lets others look at. */
 export interface Views {
   readonly clock: Clock
@@ -30,7 +37,7 @@ export interface Views {
   readonly revocation: () => RevocationStatus
   readonly gatewayCertificates: () => readonly { readonly pin: string; readonly notAfter: number }[]
   /** Null before the proxy listens. */
-  readonly listening: () => { readonly proxy: Endpoint; readonly ops: Endpoint } | null
+  readonly listening: () => Listening | null
   readonly draining: () => boolean
 }
 
@@ -67,6 +74,7 @@ export const statusOf = (views: Views): object => {
     uptime_seconds: Math.round((views.clock.now() - views.startedAt) / 1000),
     proxy: at && formatEndpoint(at.proxy),
     ops: at && formatEndpoint(at.ops),
+    decide: at?.decide ? formatEndpoint(at.decide) : null,
     ...readiness(views).detail,
     proof: snapshot.gateway.proof,
     snapshot: snapshot.digest,

@@ -36,7 +36,7 @@ export const refuse = (refusal: Refusal, requestId: string, gatewayRequestId: st
   if (gatewayRequestId !== null) headers.push('x-postern-gateway-request-id', gatewayRequestId)
   if (status === 401) headers.push('www-authenticate', withMetadata(challenge(refusal), metadata))
   if (refusal.dpop !== null && refusal.dpop.nonce !== null) headers.push('dpop-nonce', refusal.dpop.nonce)
-  if (status === 405) headers.push('allow', 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS')
+  if (status === 405 && !refusal.fields.includes('allow')) headers.push('allow', 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS')
   const wait = refusal.retryAfter || (status === 503 ? 1 : 0)
   if (wait > 0) headers.push('retry-after', String(Math.ceil(wait)))
   return new Outgoing(status, headers, body, close === true)

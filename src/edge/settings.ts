@@ -55,7 +55,7 @@ const proofs: Shape<readonly Proof[]> = {
 /** Two lines like 0.0.0.0/1 would be everybody as well: a gateway connects from fewer addresses than /8, or all of fc00::/7, holds. */
 const widest = { v4: 8, v6: 7 } as const
 
-const sourceRange: Shape<SourceRange> = parsed(
+export const sourceRange: Shape<SourceRange> = parsed(
   'an address or a range, such as 10.0.1.0/24',
   value => {
     const range = parseRange(value)
@@ -84,7 +84,7 @@ const pin = text('a base64 SHA-256 of a public key', value =>
     : `"${value}" is not a pin; write what this prints: openssl x509 -in gateway.pem -pubkey -noout | openssl pkey -pubin -outform der | openssl dgst -sha256 -binary | base64`,
 )
 
-const clientIpShape = record({
+export const clientIpShape = record({
   from: required(
     choice(['x-postern-client-ip', 'forwarded', 'x-forwarded-for']),
     'The field that tells it. Another than x-postern-client-ip: the gateway must append to it or overwrite it on every request.',

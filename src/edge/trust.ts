@@ -63,7 +63,7 @@ export const trust = (head: Head, arrival: Arrival, gateway: GatewayTrust, route
 /** `append` mappings join with what the client sent: a comma or a second line is an attempt, not a value. */
 const isSingle = (values: readonly string[]): boolean => values.length === 0 || (values.length === 1 && !values[0]?.includes(','))
 
-const gatewayIp = ({ gateway, forwarding }: Head, source: ClientIpSource): string | null | Refusal => {
+export const gatewayIp = ({ gateway, forwarding }: Head, source: ClientIpSource): string | null | Refusal => {
   if (source.from !== 'x-postern-client-ip')
     return forwardedIp(source.from === 'forwarded' ? forwarding.forwarded : forwarding.xForwardedFor, source)
   const [value] = gateway.clientIp
@@ -76,7 +76,7 @@ const gatewayHost = (head: Head): string | Refusal => {
 }
 
 /** A mapping without a value arrives empty: a client that showed no certificate. */
-const gatewayCertificate = ([value = '']: readonly string[]): Buffer | null | Refusal =>
+export const gatewayCertificate = ([value = '']: readonly string[]): Buffer | null | Refusal =>
   value === '' ? null : (certificateDigest(value) ?? new Refusal('PST1103', 'x-postern-client-cert'))
 
 const gatewayRequestId = (values: readonly string[]): string | null | Refusal => {

@@ -9,8 +9,8 @@ export interface Target {
   readonly query: string | null
 }
 
-/** How a request proved that it came through the gateway. */
-export type Proof = 'shared-secret' | 'client-certificate' | 'source-range' | 'none-accept-direct-traffic'
+/** How a request proved that it came through the gateway; `decide-peer`: another proxy asks about it and sends it on. */
+export type Proof = 'shared-secret' | 'client-certificate' | 'source-range' | 'none-accept-direct-traffic' | 'decide-peer'
 
 /** One configured route (contract 2). */
 export interface Route {
@@ -91,7 +91,7 @@ export interface Answer {
 }
 
 /**
- * What goes to the client. Only `edge/oblige.ts` and `edge/refuse.ts` make one (architecture test), so the backend's answer cannot
+ * What goes to the client. Only four files of `edge/` make one (architecture test), so the backend's answer cannot
  * reach a client past its obligations.
  */
 export class Outgoing {

@@ -1,4 +1,4 @@
-import type { Origin } from '../model/exchange.ts'
+import { fieldValues, type Origin } from '../model/exchange.ts'
 import type { Identity } from '../model/identity.ts'
 import type { Permit } from '../model/permit.ts'
 import { Refusal } from '../model/problem.ts'
@@ -31,6 +31,20 @@ export const upstreamFields = (
   for (const field of claims) fields.push(field)
   if (assertion !== null) fields.push('x-postern-assertion', assertion)
   for (const field of credential) fields.push(field)
+  return fields
+}
+
+/**
+ * What another proxy sets on the request that it sends on. A claim that the token lacks is an empty field and not none: set, it takes the place of
+ * what the client may have sent under the name.
+ */
+export const decidedFields = (identity: Identity, settings: UpstreamSettings, assertion: string | null): string[] | Refusal => {
+  const told = settings['identity-headers']
+  const claims = identityFields(identity, told)
+  if (claims instanceof Refusal) return claims
+  const fields = ['x-postern-subject', percentEncoded(identity.subject)]
+  for (const { name } of told) fields.push(name, fieldValues(claims, name)[0] ?? '')
+  if (assertion !== null) fields.push('x-postern-assertion', assertion)
   return fields
 }
 

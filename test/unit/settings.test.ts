@@ -15,6 +15,43 @@ const read = (changes: Readonly<Record<string, string>>) => {
   return { ...config, errors: config.source.findings.map(f => `${f.code}:${f.line}:${f.column} ${f.message}`) }
 }
 
+describe('who may ask for decisions', () => {
+  const decide = (more: string, listen = '"127.0.0.1:0"') => ({ decide: `{ listen: ${listen}, ${more} }` })
+
+  it.each<[string, Readonly<Record<string, string>>, string]>([
+    ['everybody who reaches the port', decide('original: path'), 'C202:8:9 decide needs peers: [10.0.1.0/24]'],
+    [
+      'half of all addresses',
+      decide('original: path, peers: [0.0.0.0/1]'),
+      'C204:8:58 0.0.0.0/1 holds addresses that no gateway connects from',
+    ],
+    [
+      'addresses on a UNIX socket',
+      decide('original: path, peers: [10.0.1.0/24]', '"unix:/run/d.sock"'),
+      'C204:8:62 a UNIX socket has no source address. Remove peers',
+    ],
+    [
+      'a field name in capitals',
+      decide('original: path, peers: [10.0.1.0/24], fields: [X-Mode]'),
+      '"X-Mode" is not a field name; write it in lower case',
+    ],
+    ['a way to be guessed', decide('peers: [10.0.1.0/24]'), 'C202'],
+    ['a way of no proxy', decide('original: x-forwarded-uri, peers: [10.0.1.0/24]'), 'C204'],
+    [
+      'hops over a field of one address',
+      decide('original: path, peers: [10.0.1.0/24], client-ip: { from: x-postern-client-ip, hops: 2 }'),
+      'x-postern-client-ip holds one address. Remove hops.',
+    ],
+  ])('cannot be %s', (_, changes, error) => {
+    expect(read(changes).errors.join()).toContain(error)
+  })
+
+  it('is nobody by default, and a socket needs no addresses', () => {
+    expect(read({}).config?.decide).toBeNull()
+    expect(read(decide('original: path', '"unix:/run/d.sock"')).errors).toEqual([])
+  })
+})
+
 describe('what must be proved beside a token', () => {
   it('has defaults', () => {
     const rows = new Map(showConfig(read({})).map(({ key, value }) => [key, value]))
