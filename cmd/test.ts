@@ -73,6 +73,8 @@ export const run = async (args: string[], io: Io): Promise<number> => {
   )
     return exit.usage
   const results = runs.map(one => one.result)
+  if (values.only !== undefined && results.length === 0)
+    io.err(plain(`postern test: no expectation is of a tenant, caller, request or rule ${JSON.stringify(values.only)}.`).concat('\n'))
   const errors = findings.filter(finding => finding.severity === 'error').length
   if (values.json) io.out(`${JSON.stringify({ findings, tenants: results })}\n`)
   else {
