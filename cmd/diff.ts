@@ -8,7 +8,7 @@ import { diffText, type Format } from '../src/policy/tools/diff-text.ts'
 import { inTurns } from '../src/turns.ts'
 import { readSide, type Side, sideOf } from './against.ts'
 import { exit, type Io } from './io.ts'
-import { count, plain } from './policies.ts'
+import { count, plain, policyOptions } from './policies.ts'
 
 export const help = `
 postern diff OLD..NEW [--policies DIR] [--fail-on gains] [--format text] [--json]
@@ -31,10 +31,9 @@ export const run = async (args: string[], io: Io): Promise<number> => {
     args,
     allowPositionals: true,
     options: {
-      policies: { type: 'string', default: 'policies' },
+      ...policyOptions,
       'fail-on': { type: 'string' },
       format: { type: 'string', default: 'text' },
-      json: { type: 'boolean', default: false },
     },
   })
   const { format } = values
