@@ -1,4 +1,5 @@
 import type { Facts } from '../../model/decision.ts'
+import { nobody } from '../../model/identity.ts'
 import { decodeSegment } from '../../model/target.ts'
 import type { Check } from '../check/ast.ts'
 import { type Binding, compileCheck, type Value } from '../check/compile.ts'
@@ -16,6 +17,16 @@ interface Asked {
   readonly query: Query
 }
 
+/** Where these lines put the variables that the expression reads. */
+const placesIn = (check: Check, { segments }: RouteLine): readonly number[] =>
+  check.reads.path.map(name => segments.findIndex(segment => 'variable' in segment && segment.variable === name))
+
+/** What `checkTest` gives depends on this alone; null: on the lines themselves. */
+export const checkKey = (check: Check, lines: readonly RouteLine[], claims: ReadonlyMap<string, Claim>): readonly unknown[] | null => {
+  const [places = '', ...others] = new Set(lines.map(line => placesIn(check, line).join()))
+  return others.length > 0 ? null : [check.text, places, ...check.reads.claims.map(name => [name, claims.get(name)])]
+}
+
 /**
  * Compiles `when.check` of a rule. A rule with several `to` lines is several rules of one name, each with its own
  * variables: where the lines put a variable at different places, the expression is asked for each line that fits.
@@ -28,7 +39,7 @@ export const checkTest = (
 ): ((asked: Asked) => Tri) => {
   const groups = new Map<string, { readonly places: readonly number[]; readonly lines: RouteLine[] }>()
   for (const line of lines) {
-    const places = check.reads.path.map(name => line.segments.findIndex(segment => 'variable' in segment && segment.variable === name))
+    const places = placesIn(check, line)
     const group = groups.get(places.join()) ?? { places, lines: [] }
     group.lines.push(line)
     groups.set(places.join(), group)
@@ -72,7 +83,7 @@ const binding = (claims: ReadonlyMap<string, Claim>, placeOf: (name: string) => 
     const read = claimOf(name, claims)
     return ({ facts }) => {
       const found = read(facts.identity.claims)
-      return found === faulty ? unsure : told(found !== undefined)
+      return found === faulty || facts.identity === nobody ? unsure : told(found !== undefined)
     }
   },
 })
@@ -84,8 +95,8 @@ const claimOf = (name: string, claims: ReadonlyMap<string, Claim>): ReturnType<t
 
 const factOf = (name: string): ((asked: Asked) => Value | undefined) => {
   if (name === 'method') return asked => asked.facts.origin.method
-  if (name === 'subject') return asked => wellFormed(asked.facts.identity.subject)
-  return asked => wellFormed(asked.facts.identity.scopes)
+  const part = name === 'subject' ? 'subject' : 'scopes'
+  return ({ facts: { identity } }) => (identity === nobody ? undefined : wellFormed(identity[part]))
 }
 
 /** Half a character in a token would begin and end what it is no part of. */

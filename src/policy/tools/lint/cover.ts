@@ -1,5 +1,5 @@
+import type { Range } from '../../../config/address.ts'
 import type { Check, Expr } from '../../check/ast.ts'
-import type { Range } from '../../language/address.ts'
 import type { RouteLine } from '../../language/pattern.ts'
 import type { PolicyDocument } from '../../language/read.ts'
 import type { Rule } from '../../language/rule.ts'
