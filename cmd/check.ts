@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util'
 import { exit, type Io } from './io.ts'
-import { count, loadPolicies, type Policies, printWithSource, selected } from './policies.ts'
+import { count, loadPolicies, type Policies, policyOptions, printWithSource, selected } from './policies.ts'
 
 export const help = `
 postern check [FILE...] [--policies DIR] [--config proxy.config.yaml] [--strict] [--at MOMENT] [--json]
@@ -21,11 +21,10 @@ export const run = async (args: string[], io: Io): Promise<number> => {
     args,
     allowPositionals: true,
     options: {
-      policies: { type: 'string', default: 'policies' },
+      ...policyOptions,
       config: { type: 'string' },
       strict: { type: 'boolean', default: false },
       at: { type: 'string' },
-      json: { type: 'boolean', default: false },
     },
   })
   const policies = await loadPolicies('check', { dir: values.policies, config: values.config, names: positionals, at: values.at }, io)

@@ -4,7 +4,7 @@ import type { CutDone, RoleHistory } from '../src/credentials/acts.ts'
 import type { Asked } from '../src/credentials/role.ts'
 import type { CredentialStatus } from '../src/model/credential.ts'
 import { exit, type Io, plain } from './io.ts'
-import { stateFolder } from './state.ts'
+import { processOptions, stateFolder } from './state.ts'
 
 export const help = `
 postern credentials status                                      what is handed out of each role, and who makes it
@@ -39,9 +39,7 @@ export const run = async (args: string[], io: Io): Promise<number> => {
     args,
     allowPositionals: true,
     options: {
-      config: { type: 'string', default: 'proxy.config.yaml' },
-      state: { type: 'string' },
-      json: { type: 'boolean' },
+      ...processOptions,
       why: { type: 'string' },
       'keep-connections': { type: 'boolean', default: false },
     },
@@ -53,7 +51,7 @@ export const run = async (args: string[], io: Io): Promise<number> => {
     io.err(`postern credentials: ${wrong ?? ''}\nTry: postern credentials --help\n`)
     return exit.usage
   }
-  const state = await stateFolder({ config: values.config, state: values.state }, io)
+  const state = await stateFolder(values, io)
   if (state === null) return exit.usage
   const body = { act: name, role, why: values.why ?? '', keepConnections: values['keep-connections'] }
   const answer = await askControl(state, 'credentials', body, act.ms).catch((fault: Error) => ({ error: fault.message }))

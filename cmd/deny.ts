@@ -5,7 +5,7 @@ import { safeJson } from '../src/policy/tools/words.ts'
 import { type Entry, kinds } from '../src/revocation/entry.ts'
 import { exit, type Io } from './io.ts'
 import { plain } from './policies.ts'
-import { stateFolder } from './state.ts'
+import { processOptions, stateFolder } from './state.ts'
 
 export const help = `
 postern deny --subject S [--issuer I] --for 1h --why TEXT
@@ -35,9 +35,7 @@ const options = {
   issuer: { type: 'string' },
   for: { type: 'string' },
   why: { type: 'string' },
-  config: { type: 'string', default: 'proxy.config.yaml' },
-  state: { type: 'string' },
-  json: { type: 'boolean', default: false },
+  ...processOptions,
 } as const
 
 export const run = async (args: string[], io: Io): Promise<number> => {
@@ -47,7 +45,7 @@ export const run = async (args: string[], io: Io): Promise<number> => {
     io.err(`postern deny: ${asked}\nTry: postern deny --help\n`)
     return exit.usage
   }
-  const state = await stateFolder({ config: values.config, state: values.state }, io)
+  const state = await stateFolder(values, io)
   if (state === null) return exit.usage
   const answer = (await askControl(state, 'deny', asked, 60_000)) as DenyAnswer | { readonly error: string }
   if ('error' in answer) throw new Error(answer.error)

@@ -8,15 +8,16 @@ import { diffText, type Format } from '../src/policy/tools/diff-text.ts'
 import { inTurns } from '../src/turns.ts'
 import { readSide, type Side, sideOf } from './against.ts'
 import { exit, type Io } from './io.ts'
-import { count, plain } from './policies.ts'
+import { count, plain, policyOptions } from './policies.ts'
 
 export const help = `
 postern diff OLD..NEW [--policies DIR] [--fail-on gains] [--format text] [--json]
 
 Says who may do what under NEW that OLD refused, and the other way round: GAINS, LOSES, OBLIGATIONS (role, hide, limit, needs-login of what
-both allow) and ORDER (another rule decides the same), each with an example; OBSERVE where observe mode begins or ends. It compares decisions, for every request there can be, not
-text. A check is not looked into: a change that hangs on one names it. WOULD GAIN, LOSE, OWE and ORDER are about shadow rules:
-what would be decided otherwise if they were enforced. Nobody gains by that, so only --fail-on any counts it.
+both allow) and ORDER (another rule decides the same), each with an example; OBSERVE where observe mode begins or ends. It compares
+decisions, for every request there can be, not text. A check is not looked into: a change that hangs on one names it. WOULD GAIN, LOSE,
+OWE and ORDER are about shadow rules: what would be decided otherwise if they were enforced. Nobody gains by that, so only --fail-on any
+counts it.
   OLD, NEW          Git revisions, or folders written with "./" or "/"; NEW left out is the folder as it is now: main..
   --policies DIR    the folder, also within revisions (default policies)
   --fail-on WHAT    gains: exit 1 if anybody may do more; any: exit 1 if anything differs
@@ -30,10 +31,9 @@ export const run = async (args: string[], io: Io): Promise<number> => {
     args,
     allowPositionals: true,
     options: {
-      policies: { type: 'string', default: 'policies' },
+      ...policyOptions,
       'fail-on': { type: 'string' },
       format: { type: 'string', default: 'text' },
-      json: { type: 'boolean', default: false },
     },
   })
   const { format } = values

@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util'
 import { askControl } from '../src/control.ts'
 import { exit, type Io } from './io.ts'
-import { stateFolder } from './state.ts'
+import { processOptions, stateFolder } from './state.ts'
 
 export const help = `
 postern drain [--config proxy.config.yaml] [--state DIR] [--json]
@@ -14,9 +14,9 @@ Exit: 0 drained, 3 the deadline passed with requests under way.
 export const run = async (args: string[], io: Io): Promise<number> => {
   const { values } = parseArgs({
     args,
-    options: { config: { type: 'string', default: 'proxy.config.yaml' }, state: { type: 'string' }, json: { type: 'boolean' } },
+    options: processOptions,
   })
-  const state = await stateFolder({ config: values.config, state: values.state }, io)
+  const state = await stateFolder(values, io)
   if (state === null) return exit.usage
   const answer = (await askControl(state, 'drain', {}, 11 * 60_000)) as { readonly quiet: boolean; readonly inFlight: number }
   io.out(

@@ -10,7 +10,7 @@ import { factHash } from '../src/record/facts.ts'
 import { KeyFault, readHashKey } from '../src/record/keys.ts'
 import { againstOf } from './against.ts'
 import { exit, type Io } from './io.ts'
-import { count, loadPolicies, plain } from './policies.ts'
+import { count, loadPolicies, plain, policyOptions } from './policies.ts'
 import { eachRecorded, leftOut, NoRecords } from './records.ts'
 import { tenantOf, versionErrors } from './tenant.ts'
 
@@ -42,8 +42,7 @@ const options = {
   record: { type: 'string' },
   audit: { type: 'string', multiple: true, default: [] as string[] },
   'hash-key-file': { type: 'string', multiple: true, default: [] as string[] },
-  policies: { type: 'string', default: 'policies' },
-  json: { type: 'boolean', default: false },
+  ...policyOptions,
 } as const
 
 export const run = async (args: string[], io: Io): Promise<number> => {

@@ -7,7 +7,7 @@ import { tableFormats, tableText } from '../src/policy/tools/table-formats.ts'
 import { safeJson } from '../src/policy/tools/words.ts'
 import { KeyFault, readSigningKey } from '../src/record/keys.ts'
 import { exit, type Io } from './io.ts'
-import { loadPolicies, plain } from './policies.ts'
+import { loadPolicies, plain, policyOptions } from './policies.ts'
 import { tenantOf } from './tenant.ts'
 
 export const help = `
@@ -36,8 +36,7 @@ export const run = async (args: string[], io: Io): Promise<number> => {
       format: { type: 'string', default: 'text' },
       sign: { type: 'string' },
       out: { type: 'string' },
-      policies: { type: 'string', default: 'policies' },
-      json: { type: 'boolean', default: false },
+      ...policyOptions,
     },
   })
   const usage = (message: string): number => {

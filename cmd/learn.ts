@@ -9,7 +9,7 @@ import { type Learned, Learner } from '../src/policy/tools/learn.ts'
 import { factHash } from '../src/record/facts.ts'
 import { KeyFault, readHashKey } from '../src/record/keys.ts'
 import { exit, type Io } from './io.ts'
-import { count, loadPolicies, plain } from './policies.ts'
+import { count, loadPolicies, plain, policyOptions } from './policies.ts'
 import { eachRecorded, leftOut, type Met, NoRecords, parseSince } from './records.ts'
 
 export const help = `
@@ -37,11 +37,10 @@ export const run = async (args: string[], io: Io): Promise<number> => {
     allowPositionals: true,
     options: {
       tenant: { type: 'string' },
-      policies: { type: 'string', default: 'policies' },
+      ...policyOptions,
       since: { type: 'string' },
       'hash-key-file': { type: 'string', multiple: true, default: [] },
       out: { type: 'string', short: 'o' },
-      json: { type: 'boolean', default: false },
     },
   })
   try {

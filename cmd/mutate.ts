@@ -3,7 +3,7 @@ import { runTests } from '../src/policy/tests/run.ts'
 import { benchOf } from '../src/policy/tests/tested.ts'
 import { type JudgedMutant, type Mutation, mutate, reaches, wantedShare } from '../src/policy/tools/mutate.ts'
 import { exit, type Io } from './io.ts'
-import { count, loadPolicies, type Policies, plain } from './policies.ts'
+import { count, loadPolicies, type Policies, plain, policyOptions } from './policies.ts'
 
 export const help = `
 postern mutate [TENANT] [--obligations] [--policies DIR] [--json]
@@ -29,9 +29,8 @@ export const run = async (args: string[], io: Io): Promise<number> => {
     args,
     allowPositionals: true,
     options: {
-      policies: { type: 'string', default: 'policies' },
+      ...policyOptions,
       obligations: { type: 'boolean', default: false },
-      json: { type: 'boolean', default: false },
     },
   })
   const [tenant, ...more] = positionals

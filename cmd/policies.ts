@@ -11,6 +11,12 @@ import { readPolicyFolder } from '../src/policy-folder.ts'
 import { inTurns } from '../src/turns.ts'
 import { exit, type Io, plain } from './io.ts'
 
+/** Of every command that reads a policies folder. */
+export const policyOptions = {
+  policies: { type: 'string', default: 'policies' },
+  json: { type: 'boolean', default: false },
+} as const
+
 /** A policies folder, read and composed as at a start, without its tests. */
 export interface Policies extends Composed {
   readonly files: readonly PolicyFile[]

@@ -2,7 +2,7 @@ import { parseArgs } from 'node:util'
 import { askControl } from '../src/control.ts'
 import { type Finding, formatFinding } from '../src/model/finding.ts'
 import { exit, type Io } from './io.ts'
-import { stateFolder } from './state.ts'
+import { processOptions, stateFolder } from './state.ts'
 
 export const help = `
 postern reload [--without-tests --why TEXT] [--config proxy.config.yaml] [--state DIR] [--json]
@@ -19,9 +19,7 @@ export const run = async (args: string[], io: Io): Promise<number> => {
   const { values } = parseArgs({
     args,
     options: {
-      config: { type: 'string', default: 'proxy.config.yaml' },
-      state: { type: 'string' },
-      json: { type: 'boolean' },
+      ...processOptions,
       'without-tests': { type: 'boolean', default: false },
       why: { type: 'string' },
     },
@@ -30,7 +28,7 @@ export const run = async (args: string[], io: Io): Promise<number> => {
     io.err('postern reload: --without-tests needs --why TEXT: the reason goes into the audit.\n')
     return exit.usage
   }
-  const state = await stateFolder({ config: values.config, state: values.state }, io)
+  const state = await stateFolder(values, io)
   if (state === null) return exit.usage
   const answer = (await askControl(state, 'reload', { withoutTests: values['without-tests'], why: values.why ?? '' }, 60_000)) as Answer
   if (values.json) io.out(`${JSON.stringify(answer)}\n`)

@@ -4,7 +4,7 @@ import { factHash } from '../src/record/facts.ts'
 import { KeyFault, readHashKey } from '../src/record/keys.ts'
 import { readRevisionOrFolder } from './against.ts'
 import { exit, type Io } from './io.ts'
-import { plain } from './policies.ts'
+import { plain, policyOptions } from './policies.ts'
 import { eachRecorded, leftOut, type Met, NoRecords, parseSince } from './records.ts'
 
 export const help = `
@@ -32,11 +32,10 @@ export const run = async (args: string[], io: Io): Promise<number> => {
     allowPositionals: true,
     options: {
       against: { type: 'string' },
-      policies: { type: 'string', default: 'policies' },
+      ...policyOptions,
       since: { type: 'string' },
       'hash-key-file': { type: 'string', multiple: true, default: [] },
       'fail-on': { type: 'string', multiple: true, default: [] },
-      json: { type: 'boolean', default: false },
     },
   })
   const refuse = (message: string): number => {

@@ -2,7 +2,7 @@ import { parseArgs } from 'node:util'
 import { askControl } from '../src/control.ts'
 import { exit, type Io } from './io.ts'
 import { plain } from './policies.ts'
-import { stateFolder } from './state.ts'
+import { processOptions, stateFolder } from './state.ts'
 
 export const help = `
 postern rollback TENANT [--why TEXT] [--config proxy.config.yaml] [--state DIR] [--json]
@@ -21,10 +21,8 @@ export const run = async (args: string[], io: Io): Promise<number> => {
     args,
     allowPositionals: true,
     options: {
-      config: { type: 'string', default: 'proxy.config.yaml' },
-      state: { type: 'string' },
+      ...processOptions,
       why: { type: 'string' },
-      json: { type: 'boolean' },
     },
   })
   const [tenant, ...more] = positionals
@@ -32,7 +30,7 @@ export const run = async (args: string[], io: Io): Promise<number> => {
     io.err('postern rollback: name one tenant: postern rollback acme --why "SEC-2210".\n')
     return exit.usage
   }
-  const state = await stateFolder({ config: values.config, state: values.state }, io)
+  const state = await stateFolder(values, io)
   if (state === null) return exit.usage
   const answer = (await askControl(state, 'rollback', { tenant, why: values.why ?? '' }, 60_000)) as Answer
   if (values.json) io.out(`${JSON.stringify(answer)}\n`)

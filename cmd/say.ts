@@ -4,7 +4,7 @@ import type { Version } from '../src/policy/load/version.ts'
 import { preamble, type Said, sayPolicy } from '../src/policy/tools/say.ts'
 import { safeJson } from '../src/policy/tools/words.ts'
 import { exit, type Io } from './io.ts'
-import { loadPolicies, type Policies, plain } from './policies.ts'
+import { loadPolicies, type Policies, plain, policyOptions } from './policies.ts'
 import { tenantOf, versionErrors } from './tenant.ts'
 
 export const help = `
@@ -23,7 +23,7 @@ export const run = async (args: string[], io: Io): Promise<number> => {
   const { values, positionals } = parseArgs({
     args,
     allowPositionals: true,
-    options: { policies: { type: 'string', default: 'policies' }, json: { type: 'boolean', default: false } },
+    options: policyOptions,
   })
   const [tenant, rule] = positionals
   if (positionals.length > 2) {

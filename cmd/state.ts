@@ -8,12 +8,19 @@ import type { Io } from './io.ts'
 /** `$XDG_STATE_HOME/postern`, the default of `state:`. */
 export const defaultState = (env: NodeJS.ProcessEnv): string => join(env['XDG_STATE_HOME'] || join(homedir(), '.local', 'state'), 'postern')
 
+/** Of every command that asks a running process. */
+export const processOptions = {
+  config: { type: 'string', default: 'proxy.config.yaml' },
+  state: { type: 'string' },
+  json: { type: 'boolean', default: false },
+} as const
+
 /**
  * The state folder of the process that runs with this configuration, or null after saying what is wrong. Only `state:` is looked at: a process
  * that serves on with its last good version must be reachable while the file on disk is broken.
  */
 export const stateFolder = async (
-  options: { readonly config: string; readonly state: string | undefined },
+  options: { readonly config: string; readonly state?: string | undefined },
   io: Io,
 ): Promise<string | null> => {
   if (options.state !== undefined) return resolve(options.state)

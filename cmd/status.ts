@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util'
 import { askControl } from '../src/control.ts'
 import { exit, type Io } from './io.ts'
-import { stateFolder } from './state.ts'
+import { processOptions, stateFolder } from './state.ts'
 
 export const help = `
 postern status [--config proxy.config.yaml] [--state DIR] [--json]
@@ -15,9 +15,9 @@ Asks the running process: what it enforces and what is on disk, tenants, issuers
 export const run = async (args: string[], io: Io): Promise<number> => {
   const { values } = parseArgs({
     args,
-    options: { config: { type: 'string', default: 'proxy.config.yaml' }, state: { type: 'string' }, json: { type: 'boolean' } },
+    options: processOptions,
   })
-  const state = await stateFolder({ config: values.config, state: values.state }, io)
+  const state = await stateFolder(values, io)
   if (state === null) return exit.usage
   const answer = await askControl(state, 'status', {}, 5_000)
   io.out(values.json ? `${JSON.stringify(answer)}\n` : `${lines(answer, '').join('\n')}\n`)

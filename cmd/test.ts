@@ -8,7 +8,7 @@ import { junit, type TenantReport } from '../src/policy/tools/junit.ts'
 import { type Mutation, mutate, tooManySurvive, wantedShare } from '../src/policy/tools/mutate.ts'
 import { proveNever } from '../src/policy/tools/never.ts'
 import { exit, type Io } from './io.ts'
-import { count, loadPolicies, type Policies, plain, printWithSource, selected } from './policies.ts'
+import { count, loadPolicies, type Policies, plain, policyOptions, printWithSource, selected } from './policies.ts'
 
 export const help = `
 postern test [FILE...] [--policies DIR] [--only NAME] [--no-mutants] [--junit FILE] [--strict] [--at MOMENT] [--json]
@@ -45,13 +45,12 @@ export const run = async (args: string[], io: Io): Promise<number> => {
     args,
     allowPositionals: true,
     options: {
-      policies: { type: 'string', default: 'policies' },
+      ...policyOptions,
       only: { type: 'string' },
       'no-mutants': { type: 'boolean', default: false },
       junit: { type: 'string' },
       strict: { type: 'boolean', default: false },
       at: { type: 'string' },
-      json: { type: 'boolean', default: false },
     },
   })
   const loaded = await loadPolicies('test', { dir: values.policies, config: undefined, names: positionals, at: values.at }, io)
@@ -73,6 +72,8 @@ export const run = async (args: string[], io: Io): Promise<number> => {
   )
     return exit.usage
   const results = runs.map(one => one.result)
+  if (values.only !== undefined && results.length === 0)
+    io.err(plain(`postern test: no expectation is of a tenant, caller, request or rule ${JSON.stringify(values.only)}.`).concat('\n'))
   const errors = findings.filter(finding => finding.severity === 'error').length
   if (values.json) io.out(`${JSON.stringify({ findings, tenants: results })}\n`)
   else {

@@ -11,7 +11,7 @@ import { explanationLines } from '../src/policy/tools/explain-text.ts'
 import { type ClaimFault, claimFaults, disagreement, type TypedRequest, tokenFacts } from '../src/policy/tools/token.ts'
 import { momentText, safeJson } from '../src/policy/tools/words.ts'
 import { exit, type Io } from './io.ts'
-import { loadPolicies, type Policies, plain } from './policies.ts'
+import { loadPolicies, type Policies, plain, policyOptions } from './policies.ts'
 import { tenantOf } from './tenant.ts'
 
 export const help = `
@@ -35,8 +35,7 @@ const options = {
   header: { type: 'string', multiple: true, default: [] as string[] },
   at: { type: 'string' },
   tenant: { type: 'string' },
-  policies: { type: 'string', default: 'policies' },
-  json: { type: 'boolean', default: false },
+  ...policyOptions,
 } as const
 
 /** What cannot be answered, for people. */

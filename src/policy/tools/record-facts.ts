@@ -1,6 +1,7 @@
 import type { Facts, ZoneClocks } from '../../model/decision.ts'
 import type { Scalar } from '../../model/fact.ts'
 import type { Recorded, RecordedValue } from '../../model/recorded.ts'
+import { put } from '../tests/caller.ts'
 import { requestFacts } from '../tests/run.ts'
 import type { Reveal } from './literals.ts'
 
@@ -88,7 +89,7 @@ const payloadOf = (values: ReadonlyMap<string, Value>, incomplete: readonly stri
   const payload: Payload = Object.create(null)
   const named = [...values].filter(([name]) => !wholes.has(name) && !isOccurring(name))
   const paths = named.map(([name, value]) => ({ name, value, path: pathOf(name) }))
-  for (const { value, path } of paths.toSorted((a, b) => b.path.length - a.path.length)) put(payload, path, value)
+  for (const { value, path } of paths.toSorted((a, b) => b.path.length - a.path.length)) putFact(payload, path, value)
   // Where one fact lies inside of another, only the outer one is told for sure.
   for (const { name, path } of paths)
     if (paths.some(outer => outer.path.length < path.length && outer.value !== undefined && outer.path.every((key, i) => path[i] === key)))
@@ -113,15 +114,7 @@ const pathOf = (name: string): readonly string[] =>
     : [name]
 
 /** What no declaration reads becomes an object, which none reads either. */
-const put = (payload: Payload, path: readonly string[], value: Value): void => {
-  const last = path.at(-1)
-  if (last === undefined || value === undefined) return
-  let at = payload
-  for (const key of path.slice(0, -1)) {
-    const inner = at[key]
-    const next: Payload = typeof inner === 'object' && inner !== null ? (inner as Payload) : Object.create(null)
-    at[key] = next
-    at = next
-  }
-  at[last] = value === null ? Object.create(null) : Array.isArray(value) ? value.map(item => item ?? Object.create(null)) : value
+const putFact = (payload: Payload, path: readonly string[], value: Value): void => {
+  const readable = (item: Scalar | null): unknown => item ?? Object.create(null)
+  if (value !== undefined) put(payload, path, typeof value === 'object' && value !== null ? value.map(readable) : readable(value))
 }

@@ -164,7 +164,10 @@ describe('postern test', () => {
     const result = async (only: string) => JSON.parse((await run(test, [...here(), '--json', '--only', only])).out)
     expect((await result('acme')).tenants.map((one: { tenant: string }) => one.tenant)).toEqual(['acme'])
     expect((await result('sven')).tenants).toMatchObject([{ tenant: 'globex', expectations: 6, failed: 0 }])
-    expect((await run(test, [...here(), '--only', 'nobody-at-all'])).code).toBe(2)
+    expect(await run(test, [...here(), '--only', 'nobody-at-all'])).toMatchObject({
+      code: 2,
+      err: 'postern test: no expectation is of a tenant, caller, request or rule "nobody-at-all".\n',
+    })
   })
 
   it('too many living mutants are P705, each with the case that would notice; --no-mutants and --only pass over them', async () => {
