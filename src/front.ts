@@ -19,7 +19,7 @@ export const listenOptions = ({ config: { listen, limits }, tls }: LoadedConfig)
 })
 
 /** How the gateway is known. */
-export const gatewayTrust = ({ config: { gateway }, secrets, tls }: LoadedConfig): GatewayTrust => {
+export const gatewayTrust = ({ config: { gateway }, secrets, mappingSecrets, tls }: LoadedConfig): GatewayTrust => {
   const pins = gateway['client-certificate-pins']
   return {
     proof: gateway.proof,
@@ -32,5 +32,6 @@ export const gatewayTrust = ({ config: { gateway }, secrets, tls }: LoadedConfig
     clientIp: gateway['client-ip'],
     resourceMetadata: gateway['resource-metadata'],
     callerCertificate: gateway['caller-certificate'] === 'header',
+    mappingSecrets,
   }
 }

@@ -6,7 +6,7 @@ import type { Sealer } from './credentials/seal.ts'
 import type { TlsMaterial } from './edge/tls.ts'
 import type { AssertionKeys } from './identity/assertion.ts'
 import type { DpopSettings } from './identity/dpop-settings.ts'
-import { type IssuerSettings, issuerSettings } from './identity/settings.ts'
+import { awsIssuerSettings, type IssuerSettings, issuerSettings } from './identity/settings.ts'
 import type { RecipientKey } from './model/credential.ts'
 import type { Finding } from './model/finding.ts'
 import type { SecretBytes } from './model/secret.ts'
@@ -21,6 +21,8 @@ export interface LoadedConfig {
   /** SHA-256 over the file and everything it names, hex. */
   readonly digest: string
   readonly secrets: readonly SecretBytes[]
+  /** Of `aws-iam.mapped`; null where the gateway maps no caller. */
+  readonly mappingSecrets: readonly SecretBytes[] | null
   /** Of `audit.hash-key-files`. */
   readonly hashKeys: readonly SecretBytes[]
   /** Of `listen.tls`. */
@@ -57,10 +59,16 @@ export const loadConfig = async (file: string): Promise<LoadedConfig | readonly 
   if (!('config' in read)) return read
   if (read.config === null) return read.source.findings
   const files = new NamedFiles(read, dirname(resolve(file)))
-  const { dpop } = read.config
+  const { dpop, 'aws-iam': aws } = read.config
   const secrets = await Promise.all(
     read.config.gateway['secret-files'].map((path, i) => files.secret(path, 'gateway.secret-files', `secret file ${i + 1}`)),
   )
+  const mappingSecrets =
+    aws === null || aws.mapped === null
+      ? null
+      : await Promise.all(
+          aws.mapped['secret-files'].map((path, i) => files.secret(path, 'aws-iam.mapped.secret-files', `secret file ${i + 1} of mapped`)),
+        )
   const hashKeys = await Promise.all(read.config.audit['hash-key-files'].map(path => files.hashKey(path)))
   const tls = read.config.listen.tls === null ? null : await files.tls(read.config.listen.tls)
   const nonceKey =
@@ -98,7 +106,8 @@ export const loadConfig = async (file: string): Promise<LoadedConfig | readonly 
     digest: digest.digest('hex'),
     secrets,
     tls,
-    issuers: issuers.flat(),
+    mappingSecrets,
+    issuers: [...issuers.flat(), ...(aws === null ? [] : [awsIssuerSettings(aws)])],
     dpop: { maxAge: dpop['max-age'], nonce: dpop.nonce, nonceKey },
     secretFiles: files.secretFiles,
     hashKeys,

@@ -20,6 +20,8 @@ export class NamedFiles {
   readonly contents: Buffer[] = []
   /** Absolute paths of those whose content is secret. */
   readonly secretFiles: string[] = []
+  /** Where a secret stands, by its digest. */
+  readonly #purposes = new Map<string, string>()
   readonly #read: ReadConfig
   readonly #folder: string
 
@@ -29,7 +31,14 @@ export class NamedFiles {
   }
 
   async secret(path: string, key: string, shown: string): Promise<SecretBytes> {
-    return new SecretBytes(await this.#secret(path, key, shown))
+    const secret = await this.#secret(path, key, shown)
+    const digest = createHash('sha256').update(secret).digest('hex')
+    const other = this.#purposes.get(digest) ?? key
+    this.#purposes.set(digest, other)
+    // Who may know one of them would have the rights of the other.
+    if (other !== key && secret.length > 0)
+      this.#wrong(key, 204, `${shown} holds a secret of ${other}, too. Make another: openssl rand -hex 32`)
+    return new SecretBytes(secret)
   }
 
   async bearer(

@@ -52,9 +52,13 @@ const proveCertificate = (shown: PeerCertificate | null, { certificate }: ProofT
 const proveSecret = (values: readonly string[], secrets: readonly SecretBytes[]): Refusal | null => {
   if (values.length === 0) return new Refusal('PST1101')
   if (values.length > 1) return new Refusal('PST1103', 'x-postern-gateway-proof')
-  const given = Buffer.from(values[0] ?? '', 'latin1')
-  let proved = false
-  // Every member is compared, in constant time, so that timing tells neither which secret nor how much of it fitted.
-  for (const secret of secrets) if (secret.equals(given)) proved = true
-  return proved ? null : new Refusal('PST1102')
+  return isOneOf(secrets, values[0] ?? '') ? null : new Refusal('PST1102')
+}
+
+/** Every member is compared, in constant time, so that timing tells neither which secret nor how much of it fitted. */
+export const isOneOf = (secrets: readonly SecretBytes[], text: string): boolean => {
+  const given = Buffer.from(text, 'latin1')
+  let found = false
+  for (const secret of secrets) if (secret.equals(given)) found = true
+  return found
 }

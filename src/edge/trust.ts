@@ -1,8 +1,10 @@
 import type { Origin } from '../model/exchange.ts'
 import { Refusal } from '../model/problem.ts'
+import type { SecretBytes } from '../model/secret.ts'
 import { certificateDigest } from './certificate.ts'
 import { type ClientIpSource, forwardedIp } from './forwarded.ts'
 import { canonicalIp, type Head, readAuthority } from './head.ts'
+import { isAwsSignature, mappedCaller } from './mapped-caller.ts'
 import { type Connection, type ProofTrust, prove } from './proof.ts'
 import type { RouteTable } from './routes.ts'
 
@@ -12,6 +14,8 @@ export interface GatewayTrust extends ProofTrust {
   readonly resourceMetadata: boolean
   /** Whether the gateway maps its client's certificate; otherwise that field is removed unread. */
   readonly callerCertificate: boolean
+  /** What must stand beside the caller that the gateway maps; null where it maps none, and then those fields are removed unread. */
+  readonly mappingSecrets: readonly SecretBytes[] | null
 }
 
 /** A request's id, its moment (milliseconds since the epoch) and the connection it came over. */
@@ -38,7 +42,9 @@ export const trust = (head: Head, arrival: Arrival, gateway: GatewayTrust, route
   const host = direct ? head.host : gatewayHost(head)
   const requestId = direct ? null : gatewayRequestId(head.gateway.requestId)
   const certificate = direct || !gateway.callerCertificate ? null : gatewayCertificate(head.gateway.clientCert)
+  const caller = direct || gateway.mappingSecrets === null ? null : mappedCaller(head.gateway, gateway.mappingSecrets)
   for (const field of [clientIp, host, requestId, certificate]) if (field instanceof Refusal) return field
+  if (caller instanceof Refusal) return caller
   const found = routes.find(host as string, head.target.path)
   return {
     id: arrival.id,
@@ -52,9 +58,10 @@ export const trust = (head: Head, arrival: Arrival, gateway: GatewayTrust, route
     gatewayRequestId: requestId as string | null,
     route: found.route,
     publicUrl: found.publicUrl,
-    authorization: head.authorization,
+    authorization: caller !== null && isAwsSignature(head.authorization) ? null : head.authorization,
     dpop: head.dpop,
     clientCertificate: certificate as Buffer | null,
+    mappedCaller: caller,
     headers: head.headers,
     userAgent: head.userAgent,
   }

@@ -1,6 +1,8 @@
 import type { Deps } from '../model/deps.ts'
+import type { MappedCaller } from '../model/exchange.ts'
 import type { Identity } from '../model/identity.ts'
 import { Refusal } from '../model/problem.ts'
+import { mappedIdentity } from './aws-caller.ts'
 import { type Bounds, defaultBounds } from './bounds.ts'
 import { TokenCache } from './cache.ts'
 import type { Accepted } from './claims.ts'
@@ -62,6 +64,7 @@ const nothingShown: Shown = Object.freeze({
   publicUrl: null,
   dpop: null,
   clientCertificate: null,
+  mappedCaller: null,
 })
 
 /** The calls of this module, as plain functions: they may be handed on without their object. */
@@ -111,6 +114,7 @@ class Tokens implements Identifier {
 
   identify(authorization: string | null, shown: Shown = nothingShown): Identity | Refusal | Promise<Identity | Refusal> {
     try {
+      if (shown.mappedCaller !== null) return this.#mapped(shown.mappedCaller, authorization)
       if (authorization === null) return new Refusal('PST3001')
       const token = tokenShown(authorization)
       if (token instanceof Refusal) return token
@@ -169,6 +173,15 @@ class Tokens implements Identifier {
     const refusal = this.#possession.refusal({ token, binding, dpop, tolerance: issuer.settings.clockTolerance }, shown)
     if (refusal === null) return identity
     return dpop ? this.#possession.challenged(refusal) : refusal
+  }
+
+  /** Beside a token nobody could say for which of the two a request is meant, and either choice could be the attacker's. */
+  #mapped(caller: MappedCaller, authorization: string | null): Identity | Refusal {
+    if (authorization !== null) return new Refusal('PST3021', 'a token beside the mapped caller')
+    const settings = this.#issuers.aws?.settings ?? null
+    const found = mappedIdentity(caller, settings, this.#deps.clock.now())
+    this.#observe.validated(settings?.issuer ?? '', found instanceof Refusal ? found.row.reason : 'ok')
+    return found
   }
 
   #validate(token: string, host: string): Caller | Refusal | Promise<Caller | Refusal> {

@@ -25,6 +25,14 @@ export interface Route {
   readonly publicUrl: string
 }
 
+/** Who signed a request with AWS credentials, as the gateway that checked the signature says. */
+export interface MappedCaller {
+  readonly userArn: string
+  readonly accountId: string
+  /** Null for an account of no organization. */
+  readonly orgId: string | null
+}
+
 /**
  * What is left of a request once the edge has proved and cleaned it. After this nobody reads the peer address,
  * forwarding headers or identity headers: they were consumed and removed.
@@ -45,12 +53,14 @@ export interface Origin {
   readonly route: Route | null
   /** From the configuration, never from `Host`: what proofs of possession are made for. Null for a host without a route. */
   readonly publicUrl: string | null
-  /** The single `Authorization` value as received, or null. */
+  /** The single `Authorization` value as received, or null; also null where it was the signature by which the gateway knows the mapped caller. */
   readonly authorization: string | null
   /** The single `DPoP` value as received, or null. */
   readonly dpop: string | null
   /** SHA-256 of the certificate that the client proved (RFC 8705), or null. */
   readonly clientCertificate: Buffer | null
+  /** Null where the gateway names none. */
+  readonly mappedCaller: MappedCaller | null
   /** End-to-end fields, name and value alternating, lower-case names, without anything Postern owns or consumed. */
   readonly headers: readonly string[]
   readonly userAgent: string
