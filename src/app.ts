@@ -74,6 +74,7 @@ const lateSources = (get: () => MetricSources | null): MetricSources => ({
   keys: () => get()?.keys() ?? [],
   tokenCache: () => get()?.tokenCache() ?? null,
   proofs: () => get()?.proofs() ?? 0,
+  gatewayAssertions: () => get()?.gatewayAssertions() ?? 0,
   inFlight: () => get()?.inFlight() ?? 0,
   rateBuckets: () => get()?.rateBuckets() ?? 0,
   revocation: () => get()?.revocation() ?? null,

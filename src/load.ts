@@ -6,6 +6,7 @@ import type { Sealer } from './credentials/seal.ts'
 import type { TlsMaterial } from './edge/tls.ts'
 import type { AssertionKeys } from './identity/assertion.ts'
 import type { DpopSettings } from './identity/dpop-settings.ts'
+import type { GatewaySigner } from './identity/gateway-assertion.ts'
 import { awsIssuerSettings, type IssuerSettings, issuerSettings } from './identity/settings.ts'
 import type { RecipientKey } from './model/credential.ts'
 import type { Finding } from './model/finding.ts'
@@ -23,6 +24,8 @@ export interface LoadedConfig {
   readonly secrets: readonly SecretBytes[]
   /** Of `aws-iam.mapped`; null where the gateway maps no caller. */
   readonly mappingSecrets: readonly SecretBytes[] | null
+  /** Of `gateway.assertion`; null where none is asked for. */
+  readonly gatewaySigner: GatewaySigner | null
   /** Of `audit.hash-key-files`. */
   readonly hashKeys: readonly SecretBytes[]
   /** Of `listen.tls`. */
@@ -60,17 +63,8 @@ export const loadConfig = async (file: string): Promise<LoadedConfig | readonly 
   if (read.config === null) return read.source.findings
   const files = new NamedFiles(read, dirname(resolve(file)))
   const { dpop, 'aws-iam': aws } = read.config
-  const secrets = await Promise.all(
-    read.config.gateway['secret-files'].map((path, i) => files.secret(path, 'gateway.secret-files', `secret file ${i + 1}`)),
-  )
-  const mappingSecrets =
-    aws === null || aws.mapped === null
-      ? null
-      : await Promise.all(
-          aws.mapped['secret-files'].map((path, i) => files.secret(path, 'aws-iam.mapped.secret-files', `secret file ${i + 1} of mapped`)),
-        )
+  const gateway = await gatewayFiles(read.config, files)
   const hashKeys = await Promise.all(read.config.audit['hash-key-files'].map(path => files.hashKey(path)))
-  const tls = read.config.listen.tls === null ? null : await files.tls(read.config.listen.tls)
   const nonceKey =
     dpop['nonce-key-file'] === null ? null : await files.secret(dpop['nonce-key-file'], 'dpop.nonce-key-file', 'the key of the nonces')
   const issuers = await Promise.all(
@@ -104,9 +98,7 @@ export const loadConfig = async (file: string): Promise<LoadedConfig | readonly 
     read,
     config: read.config,
     digest: digest.digest('hex'),
-    secrets,
-    tls,
-    mappingSecrets,
+    ...gateway,
     issuers: [...issuers.flat(), ...(aws === null ? [] : [awsIssuerSettings(aws)])],
     dpop: { maxAge: dpop['max-age'], nonce: dpop.nonce, nonceKey },
     secretFiles: files.secretFiles,
@@ -116,6 +108,30 @@ export const loadConfig = async (file: string): Promise<LoadedConfig | readonly 
     bearers,
     recipients,
     upstreamCa,
+  }
+}
+
+/** By which the gateway is known, and the caller whom it maps. */
+const gatewayFiles = async (
+  { gateway, listen, 'aws-iam': aws }: Config,
+  files: NamedFiles,
+): Promise<Pick<LoadedConfig, 'secrets' | 'mappingSecrets' | 'gatewaySigner' | 'tls'>> => {
+  const secrets = (paths: readonly string[], key: string, shown: string): Promise<SecretBytes[]> =>
+    Promise.all(paths.map((path, i) => files.secret(path, key, `${shown} ${i + 1}`)))
+  const { assertion } = gateway
+  return {
+    secrets: await secrets(gateway['secret-files'], 'gateway.secret-files', 'secret file'),
+    mappingSecrets: aws?.mapped ? await secrets(aws.mapped['secret-files'], 'aws-iam.mapped.secret-files', 'secret file of mapped') : null,
+    gatewaySigner:
+      assertion === null
+        ? null
+        : {
+            issuer: assertion.issuer,
+            audience: assertion.audience,
+            clockTolerance: assertion['clock-tolerance'],
+            keys: await files.publicKeys(assertion['jwks-file'], 'gateway.assertion.jwks-file'),
+          },
+    tls: listen.tls === null ? null : await files.tls(listen.tls),
   }
 }
 

@@ -6,7 +6,7 @@ import type { Incoming } from './edge/listen.ts'
 import { oblige } from './edge/oblige.ts'
 import type { PeerCertificate } from './edge/peer-certificate.ts'
 import { refuse } from './edge/refuse.ts'
-import { trust } from './edge/trust.ts'
+import { type Arrival, trust } from './edge/trust.ts'
 import type { InFlight } from './limits/in-flight.ts'
 import type { RateLimiter } from './limits/rate.ts'
 import { metadataOf, tell } from './metadata.ts'
@@ -42,6 +42,8 @@ export interface Stages {
   nonce(authorization: string | null): string | null
   /** A refusal as the client that speaks DPoP, or does not, must be told it. */
   challenged(authorization: string | null, refusal: Refusal): Refusal
+  /** Whether an assertion of the gateway is shown for the first time. */
+  once: Arrival['once']
   readonly audit: Audit
   meter(entry: ExchangeEntry): void
   credential(role: string): Credential | Unavailable
@@ -121,7 +123,7 @@ const decideAndSend = async (
 
   if (incoming.head instanceof Refusal) return incoming.head
   const { id, peer, certificate } = incoming
-  const origin = trust(incoming.head, { id, peer, certificate, now: trail.time }, snapshot.gateway, snapshot.routes)
+  const origin = trust(incoming.head, { id, peer, certificate, now: trail.time, once: stages.once }, snapshot.gateway, snapshot.routes)
   if (origin instanceof Refusal) return origin
   trail.origin = origin
   if (certificate !== null && origin.proof.includes('client-certificate')) stages.certificateProved(certificate)

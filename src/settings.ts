@@ -135,11 +135,12 @@ const crossCheck = (config: Config, source: Source, provenance: Provenance): voi
 type At = (key: string) => number
 
 /** Whoever vouches has a name of its own: with a shared one, what was said to one side would pass as said to the other (CVE-2024-47616). */
-const nameCheck = ({ issuers, assertion, 'aws-iam': aws }: Config, source: Source, at: At): void => {
+const nameCheck = ({ issuers, gateway, assertion, 'aws-iam': aws }: Config, source: Source, at: At): void => {
   const taken = new Map(issuerNames(issuers).map(name => [name, 'a provider whose tokens are accepted']))
   for (const [key, name] of [
     ['aws-iam.issuer', aws?.issuer],
     ['assertion.issuer', assertion?.issuer],
+    ['gateway.assertion.issuer', gateway.assertion?.issuer],
   ] as const) {
     if (name === undefined) continue
     const owner = taken.get(name)

@@ -23,6 +23,8 @@ export interface Views {
   readonly refused: () => readonly Finding[]
   /** Milliseconds since the epoch. */
   readonly lastGoodLoad: () => number
+  /** Assertions of the gateway remembered. */
+  readonly gatewayAssertions: () => number
   readonly inFlight: () => number
   readonly rateBuckets: () => number
   readonly hideBytes: () => number
@@ -92,6 +94,7 @@ export const metricSources = (views: Views): MetricSources => ({
       .map(({ issuer, ageSeconds }) => ({ issuer, fetchedAt: ageSeconds === null ? null : views.clock.now() - ageSeconds * 1000 })),
   tokenCache: views.identifier.cache,
   proofs: views.identifier.proofs,
+  gatewayAssertions: views.gatewayAssertions,
   inFlight: views.inFlight,
   rateBuckets: views.rateBuckets,
   hideBytes: views.hideBytes,

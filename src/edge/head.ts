@@ -45,6 +45,7 @@ class Fields {
   readonly nominated: string[] = []
   readonly gateway: Record<GatewayField, string[]> = {
     proof: [],
+    assertion: [],
     clientIp: [],
     host: [],
     requestId: [],

@@ -1,6 +1,7 @@
 /** What the gateway writes for Postern, by the name that `Head.gateway` gives it. Never sent on. */
 export const gatewayFields = {
   proof: 'x-postern-gateway-proof',
+  assertion: 'x-postern-gateway-assertion',
   clientIp: 'x-postern-client-ip',
   host: 'x-postern-host',
   requestId: 'x-postern-gateway-request-id',

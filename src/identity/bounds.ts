@@ -36,6 +36,8 @@ export interface Bounds {
   readonly answerBytes: number
   /** DPoP proofs remembered: so many requests in the time that a proof is good for. */
   readonly proofs: number
+  /** Assertions of the gateway remembered. */
+  readonly gatewayAssertions: number
   /** Half of the time for which a nonce is surely good. */
   readonly nonceSpan: number
 }
@@ -63,5 +65,6 @@ export const defaultBounds: Bounds = Object.freeze({
   introspectionCalls: 32,
   answerBytes: 64 * 1024,
   proofs: 400_000,
+  gatewayAssertions: 400_000,
   nonceSpan: 120_000,
 })

@@ -10,7 +10,20 @@ export interface Target {
 }
 
 /** How a request proved that it came through the gateway. */
-export type Proof = 'shared-secret' | 'client-certificate' | 'source-range' | 'none-accept-direct-traffic'
+export type Proof = 'shared-secret' | 'client-certificate' | 'source-range' | 'assertion' | 'none-accept-direct-traffic'
+
+/** What a component in front signed, for one request. */
+export interface Asserted {
+  /** Thumbprint of its key: with `jti` the name of this assertion. */
+  readonly signer: string
+  readonly jti: string
+  /** Milliseconds since the epoch from which on it is worth nothing. */
+  readonly until: number
+  readonly method: string
+  readonly host: string
+  /** Null where it was signed for every path of the host. */
+  readonly url: string | null
+}
 
 /** One configured route (contract 2). */
 export interface Route {

@@ -23,6 +23,8 @@ export interface MetricSources {
   readonly tokenCache: () => { readonly entries: number; readonly bytes: number } | null
   /** DPoP proofs remembered. */
   readonly proofs: () => number
+  /** Assertions of the gateway remembered. */
+  readonly gatewayAssertions: () => number
   readonly inFlight: () => number
   /** Buckets of rate limits that are not full. */
   readonly rateBuckets: () => number
@@ -226,6 +228,9 @@ const registerGauges = (registry: Registry, version: string, clock: Clock, sourc
   gauge('postern_token_cache_entries', 'Verified tokens kept.', [], () => one(sources.tokenCache()?.entries))
   gauge('postern_token_cache_bytes', 'Bytes of the verified tokens kept.', [], () => one(sources.tokenCache()?.bytes))
   gauge('postern_dpop_proofs', 'DPoP proofs remembered; at 400000, new ones are refused with 503.', [], () => one(sources.proofs()))
+  gauge('postern_gateway_assertions', 'Assertions of the gateway remembered; at 400000, new ones are refused with 503.', [], () =>
+    one(sources.gatewayAssertions()),
+  )
   gauge('postern_limits_in_flight', 'Requests under way.', [], () => one(sources.inFlight()))
   gauge('postern_limits_buckets', 'Token buckets kept for limits of policies.', [], () => one(sources.rateBuckets()))
   gauge('postern_limits_hide_bytes', 'Bytes held by replies from which members are removed.', [], () => one(sources.hideBytes()))

@@ -13,6 +13,7 @@ const none: MetricSources = {
   keys: () => [],
   tokenCache: () => null,
   proofs: () => 0,
+  gatewayAssertions: () => 0,
   inFlight: () => 0,
   rateBuckets: () => 0,
   hideBytes: () => 0,
