@@ -5,6 +5,7 @@ import type { Bearer } from './credentials/endpoint.ts'
 import type { Sealer } from './credentials/seal.ts'
 import type { TlsMaterial } from './edge/tls.ts'
 import type { AssertionKeys } from './identity/assertion.ts'
+import type { SessionIssuer } from './identity/aws-sessions.ts'
 import type { DpopSettings } from './identity/dpop-settings.ts'
 import type { GatewaySigner } from './identity/gateway-assertion.ts'
 import { awsIssuerSettings, type IssuerSettings, issuerSettings } from './identity/settings.ts'
@@ -144,6 +145,12 @@ export const faultAt = ({ file, read }: LoadedConfig, key: string, code: string,
 /** What vouching for callers needs, or null where it is not configured. */
 export const assertionKeys = ({ config: { assertion }, assertionKeys: keys }: LoadedConfig): AssertionKeys | null =>
   assertion === null ? null : { issuer: assertion.issuer, lifetime: assertion.lifetime, keys }
+
+/** What sessions for callers of AWS need, or null where none are issued. */
+export const sessionIssuer = ({ config: { 'aws-iam': aws }, issuers, assertionKeys: keys }: LoadedConfig): SessionIssuer | null => {
+  const issuer = issuers.find(one => one.aws !== null)
+  return !aws?.sessions || issuer === undefined ? null : { issuer, settings: aws.sessions, keys }
+}
 
 /** Who signs what is sealed for backends, or null where nobody can. */
 export const sealerOf = ({ config: { assertion }, assertionKeys: [key] }: LoadedConfig): Sealer | null =>

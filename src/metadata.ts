@@ -1,3 +1,4 @@
+import { ownReply } from './edge/own-reply.ts'
 import { askedResource, describeResource, metadataUrl } from './edge/resource-metadata.ts'
 import type { Origin, Outgoing } from './model/exchange.ts'
 import type { Snapshot } from './snapshot.ts'
@@ -12,7 +13,7 @@ export const tell = ({ gateway, loaded, routes, policy }: Snapshot, origin: Orig
   if (resource === null || issuers.length === 0) return null
   trail.tenantOfHost = policy.tenantOfHost(origin.host)
   trail.told = 'resource-metadata'
-  return describeResource(origin, resource, issuers, gateway.callerCertificate)
+  return ownReply(origin, describeResource(resource, issuers, gateway.callerCertificate))
 }
 
 /** What a 401 says about where they are. */

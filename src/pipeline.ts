@@ -10,7 +10,7 @@ import { type Arrival, trust } from './edge/trust.ts'
 import type { InFlight } from './limits/in-flight.ts'
 import type { RateLimiter } from './limits/rate.ts'
 import { metadataOf, tell } from './metadata.ts'
-import type { Audit, ExchangeEntry } from './model/audit.ts'
+import type { ExchangeEntry } from './model/audit.ts'
 import type { Credential, Unavailable } from './model/credential.ts'
 import type { Decision, Denial, ZoneClocks } from './model/decision.ts'
 import type { Clock, Log } from './model/deps.ts'
@@ -20,6 +20,7 @@ import type { Permit } from './model/permit.ts'
 import { Refusal } from './model/problem.ts'
 import { forwardPreflight, isPreflight } from './preflight.ts'
 import type { Revocation } from './revocation/revocation.ts'
+import { exchangeForSession, type SessionStages } from './sessions.ts'
 import type { Snapshot } from './snapshot.ts'
 import { type Admitted, type Streams, tenantOf, watchedAnswer } from './streams.ts'
 import { Trail } from './trail.ts'
@@ -31,7 +32,7 @@ import type { Tunnels } from './upstream/upgrade.ts'
 type Shown = readonly string[] | Unavailable
 
 /** Everything with state that one exchange needs, handed in by `app`. */
-export interface Stages {
+export interface Stages extends SessionStages {
   readonly clock: Clock
   readonly log: Log
   readonly current: Current
@@ -44,7 +45,6 @@ export interface Stages {
   challenged(authorization: string | null, refusal: Refusal): Refusal
   /** Whether an assertion of the gateway is shown for the first time. */
   once: Arrival['once']
-  readonly audit: Audit
   meter(entry: ExchangeEntry): void
   credential(role: string): Credential | Unavailable
   deliver(plan: UpstreamPlan, credential: Credential): Shown | Promise<Shown>
@@ -130,6 +130,8 @@ const decideAndSend = async (
 
   const told = tell(snapshot, origin, trail)
   if (told !== null) return told
+  const session = exchangeForSession(stages, snapshot, incoming.head, origin, trail)
+  if (session !== null) return session
   if (isPreflight(incoming.head, origin)) return forwardPreflight(stages, snapshot, incoming.gone, trail, origin)
 
   const known = stages.identify(origin.authorization, origin)

@@ -106,6 +106,7 @@ export class Runtime {
       credentials: () => parts.credentials.status(),
       identifier: this.#callers.identifier,
       gatewayAssertions: this.#callers.gatewayAssertions,
+      awsRequests: this.#callers.awsRequests,
       snapshot: () => this.#current.peek(),
       refused: () => this.#reloader.refused,
       lastGoodLoad: () => this.#reloader.lastGood,

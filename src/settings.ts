@@ -149,11 +149,13 @@ const nameCheck = ({ issuers, gateway, assertion, 'aws-iam': aws }: Config, sour
   }
 }
 
-const awsIamCheck = ({ gateway, 'aws-iam': aws }: Config, source: Source, at: At): void => {
+const awsIamCheck = ({ assertion, gateway, 'aws-iam': aws }: Config, source: Source, at: At): void => {
   if (aws === null) return
-  if (aws.mapped === null)
-    source.error(at('aws-iam'), 202, 'nothing says how these callers show who they are. Write mapped: with secret-files.')
-  else if (gateway.proof.includes('none-accept-direct-traffic'))
+  if (aws.mapped === null && aws.sessions === null)
+    source.error(at('aws-iam'), 202, 'nothing says how these callers show who they are. Write mapped: or sessions:.')
+  if (aws.sessions !== null && assertion === null)
+    source.error(at('aws-iam.sessions'), 202, 'sessions need the section assertion: its first key signs them.')
+  if (aws.mapped !== null && gateway.proof.includes('none-accept-direct-traffic'))
     source.error(
       at('aws-iam.mapped'),
       204,

@@ -7,6 +7,9 @@ import type { Origin, Outgoing, Settled } from './model/exchange.ts'
 import type { Identity } from './model/identity.ts'
 import { Refusal } from './model/problem.ts'
 
+/** What Postern answers of itself, and the code of the record. */
+const toldCodes = { 'resource-metadata': 'PST2002', 'aws-session': 'PST2003' } as const
+
 const nothing = (): void => undefined
 
 /** What one exchange learns on its way, local to the pipeline: stages never see it. */
@@ -20,7 +23,7 @@ export class Trail {
   upstream: string | null = null
   credential: Credential | null = null
   /** Postern answered of itself, without a decision: what it told. */
-  told: 'resource-metadata' | null = null
+  told: keyof typeof toldCodes | null = null
   requestBytes = 0
   status = 0
   /** Members removed from the reply. */
@@ -83,7 +86,7 @@ export class Trail {
     const head = this.#incoming.head instanceof Refusal ? null : this.#incoming.head
     return {
       kind: 'exchange',
-      code: (this.#refusal ?? this.#endedBy)?.code ?? (this.told === null ? 'PST2001' : 'PST2002'),
+      code: (this.#refusal ?? this.#endedBy)?.code ?? (this.told === null ? 'PST2001' : toldCodes[this.told]),
       time: this.time,
       tenant: decision === null ? this.tenantOfHost : decision.effect === 'allow' ? decision.permit.tenant : decision.tenant,
       issuer: identity?.issuer ?? null,

@@ -25,6 +25,7 @@ export interface Views {
   readonly lastGoodLoad: () => number
   /** Assertions of the gateway remembered. */
   readonly gatewayAssertions: () => number
+  readonly awsRequests: () => number
   readonly inFlight: () => number
   readonly rateBuckets: () => number
   readonly hideBytes: () => number
@@ -95,6 +96,7 @@ export const metricSources = (views: Views): MetricSources => ({
   tokenCache: views.identifier.cache,
   proofs: views.identifier.proofs,
   gatewayAssertions: views.gatewayAssertions,
+  awsRequests: views.awsRequests,
   inFlight: views.inFlight,
   rateBuckets: views.rateBuckets,
   hideBytes: views.hideBytes,

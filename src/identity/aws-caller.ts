@@ -60,13 +60,24 @@ export const mappedIdentity = (mapped: MappedCaller, settings: IssuerSettings | 
   const caller = awsCaller(userArn, accountId, settings.aws)
   if (caller instanceof Refusal) return caller
   const claims = { ...awsClaims(caller, settings, now, longestRequest), ...(orgId === null ? {} : { org_id: orgId }) }
-  return Object.freeze({
-    issuer: settings.issuer,
-    subject: caller.subject,
-    audiences: settings.audiences,
+  return identityOfClaims(claims)
+}
+
+interface CallerClaims {
+  readonly iss: string
+  readonly sub: string
+  readonly aud: readonly string[]
+  readonly exp: number
+}
+
+/** The same as a token with these claims would give. */
+export const identityOfClaims = (claims: CallerClaims): Identity =>
+  Object.freeze({
+    issuer: claims.iss,
+    subject: claims.sub,
+    audiences: claims.aud,
     scopes: [],
     agents: [],
-    claims: Object.freeze(claims),
+    claims: Object.freeze({ ...claims }),
     expiresAt: claims.exp * 1000,
   })
-}

@@ -38,6 +38,13 @@ export interface Bounds {
   readonly proofs: number
   /** Assertions of the gateway remembered. */
   readonly gatewayAssertions: number
+  /** Signed requests of AWS callers remembered; calls of AWS under way, at once and then one each interval; one call's time and the bytes of its answer. */
+  readonly awsRequests: number
+  readonly awsCalls: number
+  readonly awsBurst: number
+  readonly awsEvery: number
+  readonly awsDeadline: number
+  readonly awsBytes: number
   /** Half of the time for which a nonce is surely good. */
   readonly nonceSpan: number
 }
@@ -66,5 +73,11 @@ export const defaultBounds: Bounds = Object.freeze({
   answerBytes: 64 * 1024,
   proofs: 400_000,
   gatewayAssertions: 400_000,
+  awsRequests: 20_000,
+  awsCalls: 16,
+  awsBurst: 20,
+  awsEvery: 100,
+  awsDeadline: 5_000,
+  awsBytes: 16 * 1024,
   nonceSpan: 120_000,
 })

@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto'
 import type { Deps } from '../model/deps.ts'
 import type { MappedCaller } from '../model/exchange.ts'
 import type { Identity } from '../model/identity.ts'
@@ -19,7 +20,7 @@ import { acceptHeader, type Header, printable, verifyToken } from './verify.ts'
 
 export interface Identifier {
   /** Keeps what did not change: an issuer with the same digest keeps its verified tokens, one with the same origin its keys. */
-  configure(issuers: readonly IssuerSettings[], dpop?: DpopSettings): void
+  configure(issuers: readonly IssuerSettings[], dpop?: DpopSettings, own?: readonly KeyObject[]): void
   /** Who is calling. Synchronous unless keys must be fetched first; never throws, never rejects. */
   identify(authorization: string | null, shown?: Shown): Identity | Refusal | Promise<Identity | Refusal>
   /** What the reply to a client that speaks DPoP gives it for its next proof; null for everybody else, and where none is asked for. */
@@ -71,7 +72,7 @@ const nothingShown: Shown = Object.freeze({
 export const createIdentifier = (deps: Deps, observe: Observer, bounds: Bounds = defaultBounds): Identifier => {
   const tokens = new Tokens(deps, observe, bounds)
   return {
-    configure: (issuers, dpop) => tokens.configure(issuers, dpop),
+    configure: (issuers, dpop, own) => tokens.configure(issuers, dpop, own),
     identify: (authorization, shown) => tokens.identify(authorization, shown),
     nonce: authorization => tokens.nonce(authorization),
     challenged: (authorization, refusal) => tokens.challenged(authorization, refusal),
@@ -105,9 +106,9 @@ class Tokens implements Identifier {
     this.#possession = new Possession(deps.clock, deps.random, bounds, defaultDpop)
   }
 
-  configure(issuers: readonly IssuerSettings[], dpop: DpopSettings = defaultDpop): void {
+  configure(issuers: readonly IssuerSettings[], dpop: DpopSettings = defaultDpop, own: readonly KeyObject[] = []): void {
     this.#possession.configure(dpop)
-    this.#issuers.configure(issuers)
+    this.#issuers.configure(issuers, own)
     this.#verified.sweep(this.#usable)
     this.#failed.sweep(this.#usable)
   }

@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto'
 import type { Deps } from '../model/deps.ts'
 import type { Bounds } from './bounds.ts'
 import { Introspector } from './introspector.ts'
@@ -37,7 +38,9 @@ export class Issuers {
     this.#bounds = bounds
   }
 
-  configure(list: readonly IssuerSettings[]): void {
+  /** `own`: the private keys with which Postern signs for the callers that it names itself. */
+  configure(list: readonly IssuerSettings[], own: readonly KeyObject[]): void {
+    this.#own.replace(own)
     const old = [...this.#byName.values()]
     const rings = new Map(old.map(({ settings, ring }) => [originOf(settings), ring]))
     const kept = new Set<Keys>()

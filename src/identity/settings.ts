@@ -3,7 +3,7 @@ import type { AlgorithmName } from './algorithms.ts'
 import type { AwsIamSettings } from './aws-iam-settings.ts'
 import { type ClientSecret, type IntrospectionSettings, introspectionSettings } from './introspection-settings.ts'
 import { type Concrete, concreteIssuers, type IssuerEntry } from './issuer-entry.ts'
-import type { AudienceClaim, TokenType } from './presets.ts'
+import { type AudienceClaim, sessionType, type TokenType } from './presets.ts'
 
 /** Which callers of AWS are accepted. */
 export interface AwsCallers {
@@ -81,14 +81,14 @@ const withDigest = (settings: Omit<IssuerSettings, 'digest'>): IssuerSettings =>
   Object.freeze({ ...settings, digest: createHash('sha256').update(JSON.stringify(settings)).digest('hex') })
 
 /** Callers of AWS as one more issuer: what names issuers, denies their callers or ends their streams finds it among the others. */
-export const awsIssuerSettings = ({ issuer, audiences, accounts, partition }: AwsIamSettings): IssuerSettings =>
+export const awsIssuerSettings = ({ issuer, audiences, accounts, partition, sessions }: AwsIamSettings): IssuerSettings =>
   withDigest({
     issuer,
     bound: null,
     jwksUri: null,
     audiences: Object.freeze([...audiences]),
     algorithms: ['EdDSA'],
-    typ: [],
+    typ: sessions === null ? [] : [sessionType],
     kidRequired: true,
     audienceClaims: ['aud'],
     requiredClaims: [['aws_account', accounts]],

@@ -9,6 +9,9 @@ export const allowedCode = 'PST2001'
 /** Code of an exchange that Postern answered of itself, the same for everybody. */
 export const toldCode = 'PST2002'
 
+/** Code of an exchange by which a caller of AWS was given a session. */
+export const sessionCode = 'PST2003'
+
 /** Codes of records that are not exchanges; like those of problems they never change their meaning. */
 export const eventCodes = {
   'process-start': 'PST7001',

@@ -181,6 +181,12 @@ describe('a caller of AWS whom the gateway maps', () => {
     expect(await outcome(postern, mapped(session))).toMatch(/^401 PST3001/)
   })
 
+  it('has no provider: metadata of the resource name none', async () => {
+    const postern = await start({ gateway: gateway(', resource-metadata: true') })
+    const metadata = '/.well-known/oauth-protected-resource'
+    expect((await postern.call(metadata)).status).toBe(401)
+  })
+
   it('is no preflight, and a denied one is refused', async () => {
     const routes = 'routes: [{ name: acme-v1, host: acme.test, prefix: /v1, upstream: api, preflight: forward }]'
     const postern = await start({ routes })

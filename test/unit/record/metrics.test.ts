@@ -14,6 +14,7 @@ const none: MetricSources = {
   tokenCache: () => null,
   proofs: () => 0,
   gatewayAssertions: () => 0,
+  awsRequests: () => 0,
   inFlight: () => 0,
   rateBuckets: () => 0,
   hideBytes: () => 0,
