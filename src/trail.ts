@@ -8,7 +8,7 @@ import type { Identity } from './model/identity.ts'
 import { Refusal } from './model/problem.ts'
 
 /** What Postern answers of itself, and the code of the record. */
-const toldCodes = { 'resource-metadata': 'PST2002', 'aws-session': 'PST2003' } as const
+const toldCodes = { 'resource-metadata': 'PST2002', 'aws-session': 'PST2004' } as const
 
 const nothing = (): void => undefined
 

@@ -18,8 +18,8 @@ export const mappedCaller = (
   const [userArn = ''] = iamUserArn
   const [accountId = ''] = iamAccountId
   const [orgId = ''] = iamOrgId
-  if (proof === '') return userArn + accountId + orgId === '' ? null : new Refusal('PST1111', 'x-postern-iam-proof is missing')
-  if (!isOneOf(secrets, proof)) return new Refusal('PST1111', 'x-postern-iam-proof is wrong')
+  if (proof === '') return userArn + accountId + orgId === '' ? null : new Refusal('PST1113', 'x-postern-iam-proof is missing')
+  if (!isOneOf(secrets, proof)) return new Refusal('PST1113', 'x-postern-iam-proof is wrong')
   if (!/^[\x21-\x7e]{20,2048}$/.test(userArn)) return new Refusal('PST1103', 'x-postern-iam-user-arn')
   if (!/^\d{12}$/.test(accountId)) return new Refusal('PST1103', 'x-postern-iam-account-id')
   if (!/^(o-[a-z0-9]{10,32})?$/.test(orgId)) return new Refusal('PST1103', 'x-postern-iam-org-id')

@@ -67,10 +67,10 @@ const proveSecret = (values: readonly string[], secrets: readonly SecretBytes[])
 
 const proveAssertion = (values: readonly string[], { assertion }: ProofTrust, now: number): Refusal | Asserted => {
   const [jws] = values
-  if (jws === undefined || assertion === null) return new Refusal('PST1108')
+  if (jws === undefined || assertion === null) return new Refusal('PST1110')
   if (values.length > 1) return new Refusal('PST1103', 'x-postern-gateway-assertion')
   const found = assertion(jws, now)
-  return typeof found === 'string' ? new Refusal('PST1109', found) : found
+  return typeof found === 'string' ? new Refusal('PST1111', found) : found
 }
 
 /** Every member is compared, in constant time, so that timing tells neither which secret nor how much of it fitted. */

@@ -78,13 +78,13 @@ const misuse = (
   request: { readonly method: string; readonly host: string; readonly path: string; readonly publicUrl: string | null },
   { now, once }: Arrival,
 ): Refusal | null => {
-  if (method !== request.method) return new Refusal('PST1109', 'htm')
-  if (readAuthority(host) !== request.host) return new Refusal('PST1109', 'host')
+  if (method !== request.method) return new Refusal('PST1111', 'htm')
+  if (readAuthority(host) !== request.host) return new Refusal('PST1111', 'host')
   const meant = request.publicUrl === null ? null : request.publicUrl + request.path
-  if (url !== null && (meant === null || canonicalUrl(url) !== meant)) return new Refusal('PST1109', 'htu')
+  if (url !== null && (meant === null || canonicalUrl(url) !== meant)) return new Refusal('PST1111', 'htu')
   const seen = once(signer, jti, until - now)
-  if (seen === 'full') return new Refusal('PST1110', '', 5)
-  return seen === 'seen' ? new Refusal('PST1109', 'jti') : null
+  if (seen === 'full') return new Refusal('PST1112', '', 5)
+  return seen === 'seen' ? new Refusal('PST1111', 'jti') : null
 }
 
 /** `append` mappings join with what the client sent: a comma or a second line is an attempt, not a value. */

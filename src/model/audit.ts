@@ -3,7 +3,7 @@ import type { Decided } from './fact.ts'
 /** One decided exchange, as the pipeline knows it at its end. `record/` gives it chain, sequence number and spelling. */
 export interface ExchangeEntry {
   readonly kind: 'exchange'
-  /** `PST2001` for a request that was allowed and answered by the backend, `PST2002` for what Postern tells everybody, `PST2003` for a session, else the problem's code. */
+  /** `PST2001` for a request that was allowed and answered by the backend, `PST2002` for what Postern tells everybody, `PST2004` for a session, else the problem's code. */
   readonly code: string
   /** Milliseconds since the epoch at which the request arrived. */
   readonly time: number

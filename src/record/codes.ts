@@ -10,7 +10,7 @@ export const allowedCode = 'PST2001'
 export const toldCode = 'PST2002'
 
 /** Code of an exchange by which a caller of AWS was given a session. */
-export const sessionCode = 'PST2003'
+export const sessionCode = 'PST2004'
 
 /** Codes of records that are not exchanges; like those of problems they never change their meaning. */
 export const eventCodes = {

@@ -142,12 +142,12 @@ describe('a caller of AWS whom the gateway maps', () => {
     [
       'the secret of the gateway as that of the mapping',
       mapped(session, { 'x-postern-iam-proof': 'proof-of-the-gateway-0123456789abcdef-0123456789abcdef' }),
-      '403 PST1111',
+      '403 PST1113',
     ],
     [
       'no secret of the mapping: an integration that maps no caller',
       mapped(session, { 'x-postern-iam-proof': '' }),
-      '403 PST1111 mapped-caller-unproved: x-postern-iam-proof is missing',
+      '403 PST1113 mapped-caller-unproved: x-postern-iam-proof is missing',
     ],
   ])('%s is refused', async (_, call, expected) => {
     const postern = await start()

@@ -137,13 +137,13 @@ describe('a caller of AWS', () => {
     expect(backend.seen[0]?.headers['x-postern-subject']).toBe(encodeURIComponent(role))
     expect(sts.seen).toHaveLength(1)
     const record = {
-      code: 'PST2003',
+      code: 'PST2004',
       caller: { issuer, subject: role },
       request: { path, method: 'POST' },
       decision: { reason: 'aws-session' },
       tenant: 'acme',
     }
-    await expect.poll(() => postern.records().find(({ code }) => code === 'PST2003')).toMatchObject(record)
+    await expect.poll(() => postern.records().find(({ code }) => code === 'PST2004')).toMatchObject(record)
     const everything = JSON.stringify(postern.records()) + postern.log()
     for (const secret of [shown(url), url, token, billing.token]) expect(everything).not.toContain(secret)
     const metrics = await (await fetch(`http://127.0.0.1:${postern.opsPort}/metrics`)).text()

@@ -85,8 +85,8 @@ describe('T31: a request that a component in front signed for', () => {
     expect(await outcome(postern, shown(assertion()))).toBe('200 PST2001')
     expect(postern.records().at(-1)).toMatchObject({ gateway: { proof: ['assertion'] } })
     expect(backend.seen[0]?.rawHeaders.filter(name => /^x-postern-gateway/i.test(name))).toEqual([])
-    expect(await outcome(postern, { token: ann, proof: null })).toBe('403 PST1108 gateway-assertion-missing')
-    expect(await outcome(postern, shown(assertion({}, stranger)))).toBe('403 PST1109 gateway-assertion-wrong: signature')
+    expect(await outcome(postern, { token: ann, proof: null })).toBe('403 PST1110 gateway-assertion-missing')
+    expect(await outcome(postern, shown(assertion({}, stranger)))).toBe('403 PST1111 gateway-assertion-wrong: signature')
     const text = await metrics(postern)
     for (const result of ['passed', 'missing', 'wrong'])
       expect(text).toContain(`postern_gateway_proof_total{proof="assertion",result="${result}"} 1`)
@@ -97,7 +97,7 @@ describe('T31: a request that a component in front signed for', () => {
     const postern = await start()
     const jws = assertion()
     expect(await outcome(postern, shown(jws))).toBe('200 PST2001')
-    expect(await outcome(postern, shown(jws))).toBe('403 PST1109 gateway-assertion-wrong: jti')
+    expect(await outcome(postern, shown(jws))).toBe('403 PST1111 gateway-assertion-wrong: jti')
     expect(backend.seen).toHaveLength(1)
   })
 
@@ -136,7 +136,7 @@ describe('T31: a request that a component in front signed for', () => {
     ['that is none', () => 'x', 'not a compact JWS'],
   ])('does not pass with one %s', async (_, make, why) => {
     const postern = await start()
-    expect(await outcome(postern, shown(make()))).toBe(`403 PST1109 gateway-assertion-wrong: ${why}`)
+    expect(await outcome(postern, shown(make()))).toBe(`403 PST1111 gateway-assertion-wrong: ${why}`)
     expect(backend.seen).toEqual([])
   })
 
@@ -154,13 +154,13 @@ describe('T31: a request that a component in front signed for', () => {
   it('with a URL, passes nowhere where no route says what clients call', async () => {
     const postern = await start()
     const jws = assertion({ host: 'other.test', htu: 'https://other.test/v1/x' })
-    expect(await outcome(postern, { ...shown(jws), host: 'other.test' })).toBe('403 PST1109 gateway-assertion-wrong: htu')
+    expect(await outcome(postern, { ...shown(jws), host: 'other.test' })).toBe('403 PST1111 gateway-assertion-wrong: htu')
   })
 
   it('is no token, and a token of a provider is no assertion', async () => {
     const postern = await start()
     expect(await outcome(postern, { ...shown(assertion()), token: assertion() })).toMatch(/^401 PST3003/)
-    expect(await outcome(postern, shown(ann))).toBe('403 PST1109 gateway-assertion-wrong: typ')
+    expect(await outcome(postern, shown(ann))).toBe('403 PST1111 gateway-assertion-wrong: typ')
   })
 
   it('needs the secret too, where both are asked for, and no signature is checked without it', async () => {
@@ -168,7 +168,7 @@ describe('T31: a request that a component in front signed for', () => {
     const jws = assertion()
     expect(await outcome(postern, shown(jws))).toMatch(/^403 PST1101/)
     expect(await outcome(postern, { ...shown(jws), proof: gatewaySecret })).toBe('200 PST2001')
-    expect(await outcome(postern, { token: ann })).toMatch(/^403 PST1108/)
+    expect(await outcome(postern, { token: ann })).toMatch(/^403 PST1110/)
   })
 
   it('by either of two keys during a rotation, and no longer by the one that is gone; no restart', async () => {
@@ -179,7 +179,7 @@ describe('T31: a request that a component in front signed for', () => {
     await writeFile(`${file}.new`, jwks(next, rsa))
     await rename(`${file}.new`, file)
     await postern.app.reload({ by: 'control', withoutTests: false, why: '' })
-    expect(await outcome(postern, shown(assertion({}, key)))).toBe('403 PST1109 gateway-assertion-wrong: kid')
+    expect(await outcome(postern, shown(assertion({}, key)))).toBe('403 PST1111 gateway-assertion-wrong: kid')
     expect(await outcome(postern, shown(assertion({}, rsa)))).toBe('200 PST2001')
   })
 
@@ -209,7 +209,7 @@ describe('T31: a request that a component in front signed for', () => {
         routes as never,
       )
     expect(asked('new')).toMatchObject({ proof: ['assertion'] })
-    expect(asked('full')).toMatchObject({ code: 'PST1110', retryAfter: 5 })
+    expect(asked('full')).toMatchObject({ code: 'PST1112', retryAfter: 5 })
   })
 })
 
