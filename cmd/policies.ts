@@ -1,13 +1,13 @@
 import { relative, resolve, sep } from 'node:path'
 import { inconsistencies } from '../src/consistency.ts'
 import { systemClock } from '../src/deps.ts'
-import { issuerNames } from '../src/identity/issuer-entry.ts'
 import { readConfigFile } from '../src/load.ts'
 import { byPosition, type Finding, formatFinding } from '../src/model/finding.ts'
 import { type Composed, composing, type PolicyFile } from '../src/policy/compose.ts'
 import { parseInstant } from '../src/policy/language/moment.ts'
 import { lintPolicies } from '../src/policy/tools/lint.ts'
 import { readPolicyFolder } from '../src/policy-folder.ts'
+import { trustedIssuers } from '../src/settings.ts'
 import { inTurns } from '../src/turns.ts'
 import { exit, type Io, plain } from './io.ts'
 
@@ -46,7 +46,7 @@ export const loadPolicies = async (command: string, args: PolicyArguments, io: I
   const config = args.config === undefined ? null : await readConfigFile(args.config)
   if (config !== null && !('config' in config)) return refuse(io, config)
   if (config?.config === null) return refuse(io, config.source.findings)
-  const issuers = config === null ? null : issuerNames(config.config.issuers)
+  const issuers = config === null ? null : trustedIssuers(config.config)
   const composed = await inTurns(composing(folder.files, null, { issuers, testsGateReload: false, now }), systemClock)
   const unfit = config !== null && composed.composition !== null ? inconsistencies(config, composed.composition) : []
   const findings = [...folder.findings, ...composed.findings, ...unfit].sort(byPosition)

@@ -30,8 +30,11 @@ export interface AppOptions {
 }
 
 /** Starts everything, or says what is wrong with the files. Nothing listens before all of it is in order. */
-export const startApp = async (options: AppOptions, log: ProcessLog): Promise<Runtime | readonly Finding[]> => {
-  const deps = createDeps(log)
+export const startApp = async (
+  options: AppOptions,
+  log: ProcessLog,
+  deps: Deps = createDeps(log),
+): Promise<Runtime | readonly Finding[]> => {
   const loaded = await loadConfig(options.configFile)
   if (!('config' in loaded)) return loaded
   const policies = await loadPolicies(loaded, null, { withoutTests: false, clock: deps.clock })
@@ -74,6 +77,8 @@ const lateSources = (get: () => MetricSources | null): MetricSources => ({
   keys: () => get()?.keys() ?? [],
   tokenCache: () => get()?.tokenCache() ?? null,
   proofs: () => get()?.proofs() ?? 0,
+  gatewayAssertions: () => get()?.gatewayAssertions() ?? 0,
+  awsRequests: () => get()?.awsRequests() ?? 0,
   inFlight: () => get()?.inFlight() ?? 0,
   rateBuckets: () => get()?.rateBuckets() ?? 0,
   revocation: () => get()?.revocation() ?? null,

@@ -41,17 +41,27 @@ export const inconsistencies = (read: ReadConfig, composition: Composition): rea
           `policy ${tenant} gives roles to requests of route ${route.name}, but upstream ${route.upstream} has delivery: none: they would get 503. Write how it receives them: delivery: header.`,
         )
   }
+  const { 'aws-iam': aws } = config
+  const accepted = [
+    ...config.issuers.map(entry => ({
+      key: 'issuers',
+      names: concreteIssuers(entry).map(({ issuer }) => issuer),
+      shown: entry.issuer ?? entry['issuer-template'],
+      audiences: entry.audiences,
+    })),
+    ...(aws === null ? [] : [{ key: 'aws-iam', names: [aws.issuer], shown: aws.issuer, audiences: aws.audiences }]),
+  ]
   for (const { tenant, recognise } of documents)
-    for (const issuer of config.issuers)
+    for (const { key, names, shown, audiences } of accepted)
       if (
         recognise !== null &&
-        concreteIssuers(issuer).some(one => recognise.issuer.includes(one.issuer)) &&
-        !recognise.audience.some(audience => issuer.audiences.includes(audience))
+        names.some(name => recognise.issuer.includes(name)) &&
+        !recognise.audience.some(audience => audiences.includes(audience))
       )
         warn(
-          'issuers',
+          key,
           'C603',
-          `policy ${tenant} wants an audience of ${recognise.audience.join(', ')}, but tokens of ${issuer.issuer ?? issuer['issuer-template']} are accepted only for ${issuer.audiences.join(', ')}: its requests would get 401. Add the audience.`,
+          `policy ${tenant} wants an audience of ${recognise.audience.join(', ')}, but callers of ${shown} are accepted only for ${audiences.join(', ')}: its requests would be refused. Add the audience.`,
         )
   return found
 }

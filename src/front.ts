@@ -3,6 +3,7 @@ import type { DecideTrust } from './edge/decide.ts'
 import type { ListenOptions } from './edge/listen.ts'
 import { fingerprintsOf } from './edge/peer-certificate.ts'
 import type { GatewayTrust } from './edge/trust.ts'
+import { gatewayAssertions } from './identity/gateway-assertion.ts'
 import type { LoadedConfig } from './load.ts'
 
 /** Longer than any load balancer keeps an idle connection by default, so that the gateway closes first and never meets a closing socket. */
@@ -38,7 +39,7 @@ export const decideTrust = ({ config: { decide } }: LoadedConfig): DecideTrust |
       }
 
 /** How the gateway is known. */
-export const gatewayTrust = ({ config: { gateway }, secrets, tls }: LoadedConfig): GatewayTrust => {
+export const gatewayTrust = ({ config: { gateway }, secrets, mappingSecrets, gatewaySigner, tls }: LoadedConfig): GatewayTrust => {
   const pins = gateway['client-certificate-pins']
   return {
     proof: gateway.proof,
@@ -48,8 +49,10 @@ export const gatewayTrust = ({ config: { gateway }, secrets, tls }: LoadedConfig
       anchors: tls === null || tls.clientCa === null ? null : new Set(fingerprintsOf(tls.clientCa)),
     },
     isSource: addressSet(gateway['source-ranges'].map(({ range }) => range)),
+    assertion: gatewaySigner === null ? null : gatewayAssertions(gatewaySigner),
     clientIp: gateway['client-ip'],
     resourceMetadata: gateway['resource-metadata'],
     callerCertificate: gateway['caller-certificate'] === 'header',
+    mappingSecrets,
   }
 }

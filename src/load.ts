@@ -5,8 +5,10 @@ import type { Bearer } from './credentials/endpoint.ts'
 import type { Sealer } from './credentials/seal.ts'
 import type { TlsMaterial } from './edge/tls.ts'
 import type { AssertionKeys } from './identity/assertion.ts'
+import type { SessionIssuer } from './identity/aws-sessions.ts'
 import type { DpopSettings } from './identity/dpop-settings.ts'
-import { type IssuerSettings, issuerSettings } from './identity/settings.ts'
+import type { GatewaySigner } from './identity/gateway-assertion.ts'
+import { awsIssuerSettings, type IssuerSettings, issuerSettings } from './identity/settings.ts'
 import type { RecipientKey } from './model/credential.ts'
 import type { Finding } from './model/finding.ts'
 import type { SecretBytes } from './model/secret.ts'
@@ -21,6 +23,10 @@ export interface LoadedConfig {
   /** SHA-256 over the file and everything it names, hex. */
   readonly digest: string
   readonly secrets: readonly SecretBytes[]
+  /** Of `aws-iam.mapped`; null where the gateway maps no caller. */
+  readonly mappingSecrets: readonly SecretBytes[] | null
+  /** Of `gateway.assertion`; null where none is asked for. */
+  readonly gatewaySigner: GatewaySigner | null
   /** Of `audit.hash-key-files`. */
   readonly hashKeys: readonly SecretBytes[]
   /** Of `listen.tls`. */
@@ -57,12 +63,9 @@ export const loadConfig = async (file: string): Promise<LoadedConfig | readonly 
   if (!('config' in read)) return read
   if (read.config === null) return read.source.findings
   const files = new NamedFiles(read, dirname(resolve(file)))
-  const { dpop } = read.config
-  const secrets = await Promise.all(
-    read.config.gateway['secret-files'].map((path, i) => files.secret(path, 'gateway.secret-files', `secret file ${i + 1}`)),
-  )
+  const { dpop, 'aws-iam': aws } = read.config
+  const gateway = await gatewayFiles(read.config, files)
   const hashKeys = await Promise.all(read.config.audit['hash-key-files'].map(path => files.hashKey(path)))
-  const tls = read.config.listen.tls === null ? null : await files.tls(read.config.listen.tls)
   const nonceKey =
     dpop['nonce-key-file'] === null ? null : await files.secret(dpop['nonce-key-file'], 'dpop.nonce-key-file', 'the key of the nonces')
   const issuers = await Promise.all(
@@ -96,9 +99,8 @@ export const loadConfig = async (file: string): Promise<LoadedConfig | readonly 
     read,
     config: read.config,
     digest: digest.digest('hex'),
-    secrets,
-    tls,
-    issuers: issuers.flat(),
+    ...gateway,
+    issuers: [...issuers.flat(), ...(aws === null ? [] : [awsIssuerSettings(aws)])],
     dpop: { maxAge: dpop['max-age'], nonce: dpop.nonce, nonceKey },
     secretFiles: files.secretFiles,
     hashKeys,
@@ -107,6 +109,30 @@ export const loadConfig = async (file: string): Promise<LoadedConfig | readonly 
     bearers,
     recipients,
     upstreamCa,
+  }
+}
+
+/** By which the gateway is known, and the caller whom it maps. */
+const gatewayFiles = async (
+  { gateway, listen, 'aws-iam': aws }: Config,
+  files: NamedFiles,
+): Promise<Pick<LoadedConfig, 'secrets' | 'mappingSecrets' | 'gatewaySigner' | 'tls'>> => {
+  const secrets = (paths: readonly string[], key: string, shown: string): Promise<SecretBytes[]> =>
+    Promise.all(paths.map((path, i) => files.secret(path, key, `${shown} ${i + 1}`)))
+  const { assertion } = gateway
+  return {
+    secrets: await secrets(gateway['secret-files'], 'gateway.secret-files', 'secret file'),
+    mappingSecrets: aws?.mapped ? await secrets(aws.mapped['secret-files'], 'aws-iam.mapped.secret-files', 'secret file of mapped') : null,
+    gatewaySigner:
+      assertion === null
+        ? null
+        : {
+            issuer: assertion.issuer,
+            audience: assertion.audience,
+            clockTolerance: assertion['clock-tolerance'],
+            keys: await files.publicKeys(assertion['jwks-file'], 'gateway.assertion.jwks-file'),
+          },
+    tls: listen.tls === null ? null : await files.tls(listen.tls),
   }
 }
 
@@ -119,6 +145,12 @@ export const faultAt = ({ file, read }: LoadedConfig, key: string, code: string,
 /** What vouching for callers needs, or null where it is not configured. */
 export const assertionKeys = ({ config: { assertion }, assertionKeys: keys }: LoadedConfig): AssertionKeys | null =>
   assertion === null ? null : { issuer: assertion.issuer, lifetime: assertion.lifetime, keys }
+
+/** What sessions for callers of AWS need, or null where none are issued. */
+export const sessionIssuer = ({ config: { 'aws-iam': aws }, issuers, assertionKeys: keys }: LoadedConfig): SessionIssuer | null => {
+  const issuer = issuers.find(one => one.aws !== null)
+  return !aws?.sessions || issuer === undefined ? null : { issuer, settings: aws.sessions, keys }
+}
 
 /** Who signs what is sealed for backends, or null where nobody can. */
 export const sealerOf = ({ config: { assertion }, assertionKeys: [key] }: LoadedConfig): Sealer | null =>

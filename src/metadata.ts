@@ -1,16 +1,19 @@
+import { ownReply } from './edge/own-reply.ts'
 import { askedResource, describeResource, metadataUrl } from './edge/resource-metadata.ts'
 import type { Origin, Outgoing } from './model/exchange.ts'
 import type { Snapshot } from './snapshot.ts'
 import type { Trail } from './trail.ts'
 
 /** The answer to a request for the metadata of a resource, where they are told; null for every other request. */
-export const tell = ({ gateway, routes, policy }: Snapshot, origin: Origin, trail: Trail): Outgoing | null => {
+export const tell = ({ gateway, loaded, routes, policy }: Snapshot, origin: Origin, trail: Trail): Outgoing | null => {
   const resource = gateway.resourceMetadata ? askedResource(origin, routes.resources(origin.host)) : null
-  const issuers = resource === null ? [] : policy.issuersOf(origin.host)
+  // Nobody gets a token from what Postern calls the callers of AWS.
+  const aws = loaded.config['aws-iam']?.issuer
+  const issuers = resource === null ? [] : policy.issuersOf(origin.host).filter(issuer => issuer !== aws)
   if (resource === null || issuers.length === 0) return null
   trail.tenantOfHost = policy.tenantOfHost(origin.host)
   trail.told = 'resource-metadata'
-  return describeResource(origin, resource, issuers, gateway.callerCertificate)
+  return ownReply(origin, describeResource(resource, issuers, gateway.callerCertificate))
 }
 
 /** What a 401 says about where they are. */

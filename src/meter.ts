@@ -13,6 +13,8 @@ const unprovedBy: Readonly<Record<string, readonly [proof: Proof, result: 'missi
   PST1105: ['client-certificate', 'wrong'],
   PST1106: ['source-range', 'wrong'],
   PST1108: ['decide-peer', 'wrong'],
+  PST1110: ['assertion', 'missing'],
+  PST1111: ['assertion', 'wrong'],
 }
 
 /** What one finished exchange adds to the metrics. Routes, tenants, rules and upstreams are names of the configuration; nothing here is the client's. */

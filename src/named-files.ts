@@ -5,7 +5,10 @@ import type { Bearer } from './credentials/endpoint.ts'
 import { readRecipientKey } from './credentials/seal.ts'
 import type { ListenSettings } from './edge/settings.ts'
 import { type TlsMaterial, tlsFault } from './edge/tls.ts'
+import { gatewayAlgorithms } from './identity/gateway-assertion.ts'
 import type { ClientSecret, IntrospectionEntry } from './identity/introspection-settings.ts'
+import type { VerificationKey } from './identity/jwk.ts'
+import { readJwks } from './identity/jwks.ts'
 import type { RecipientKey } from './model/credential.ts'
 import { Secret, SecretBytes } from './model/secret.ts'
 import { parseHashKey } from './record/keys.ts'
@@ -13,6 +16,7 @@ import type { ReadConfig } from './settings.ts'
 
 const maxFile = 1024 * 1024
 const minSecret = 32
+const mostPublicKeys = 4
 
 /** Reads the files that a configuration names. What is wrong with one is told at its key, and what stands in it is never repeated. */
 export class NamedFiles {
@@ -20,6 +24,8 @@ export class NamedFiles {
   readonly contents: Buffer[] = []
   /** Absolute paths of those whose content is secret. */
   readonly secretFiles: string[] = []
+  /** Where a secret stands, by its digest. */
+  readonly #purposes = new Map<string, string>()
   readonly #read: ReadConfig
   readonly #folder: string
 
@@ -29,7 +35,14 @@ export class NamedFiles {
   }
 
   async secret(path: string, key: string, shown: string): Promise<SecretBytes> {
-    return new SecretBytes(await this.#secret(path, key, shown))
+    const secret = await this.#secret(path, key, shown)
+    const digest = createHash('sha256').update(secret).digest('hex')
+    const other = this.#purposes.get(digest) ?? key
+    this.#purposes.set(digest, other)
+    // Who may know one of them would have the rights of the other.
+    if (other !== key && secret.length > 0)
+      this.#wrong(key, 204, `${shown} holds a secret of ${other}, too. Make another: openssl rand -hex 32`)
+    return new SecretBytes(secret)
   }
 
   async bearer(
@@ -111,6 +124,26 @@ export class NamedFiles {
     }
     this.#wrong(key, 204, `${path} is not an Ed25519 private key in PEM. Make one: postern audit keygen --out FILE.`)
     return []
+  }
+
+  /** Of a JWKS, every one of which must be of use: a key that is left out would show only when its signer begins to use it. */
+  async publicKeys(path: string, key: string): Promise<readonly VerificationKey[]> {
+    // It changes on its own, when its signer gets another key.
+    this.secretFiles.push(resolve(this.#folder, path))
+    const bytes = await this.#bytes(path, key)
+    if (bytes.length === 0) return []
+    try {
+      const { keys, skipped } = await readJwks(bytes, mostPublicKeys)
+      for (const { key: name, why } of skipped) this.#wrong(key, 204, `${path}: ${name} cannot be used: ${why}.`)
+      for (const { kid, algorithms } of keys)
+        if (kid === null) this.#wrong(key, 204, `${path}: a key has no kid, by which assertions name it.`)
+        else if (!algorithms.some(one => gatewayAlgorithms.includes(one)))
+          this.#wrong(key, 204, `${path}: ${kid} is for none of ${gatewayAlgorithms.join(', ')}.`)
+      return keys
+    } catch (fault) {
+      this.#wrong(key, 204, `${path}: ${fault instanceof Error ? fault.message : String(fault)}.`)
+      return []
+    }
   }
 
   async pem(path: string, key: string): Promise<string> {

@@ -5,7 +5,7 @@ import type { Incoming } from './edge/listen.ts'
 import { oblige } from './edge/oblige.ts'
 import type { PeerCertificate } from './edge/peer-certificate.ts'
 import { refuse } from './edge/refuse.ts'
-import { trust } from './edge/trust.ts'
+import { type Arrival, trust } from './edge/trust.ts'
 import { admit, answer, answered, assertionFor, type GateStages, isUnavailable, nonceOf, withoutCredential } from './gate.ts'
 import { tell } from './metadata.ts'
 import type { Credential, Unavailable } from './model/credential.ts'
@@ -13,6 +13,7 @@ import type { Answer, Outgoing } from './model/exchange.ts'
 import type { Permit } from './model/permit.ts'
 import { Refusal } from './model/problem.ts'
 import { forwardPreflight, isPreflight } from './preflight.ts'
+import { exchangeForSession, type SessionStages } from './sessions.ts'
 import type { Snapshot } from './snapshot.ts'
 import { type Admitted, type Streams, watchedAnswer } from './streams.ts'
 import type { Trail } from './trail.ts'
@@ -24,7 +25,9 @@ import type { Tunnels } from './upstream/upgrade.ts'
 type Shown = readonly string[] | Unavailable
 
 /** Everything with state that one exchange needs, handed in by `app`. */
-export interface Stages extends GateStages {
+export interface Stages extends GateStages, SessionStages {
+  /** Whether an assertion of the gateway is shown for the first time. */
+  once: Arrival['once']
   deliver(plan: UpstreamPlan, credential: Credential): Shown | Promise<Shown>
   hop(plan: UpstreamPlan): Hop
   readonly tunnels: Tunnels
@@ -53,13 +56,15 @@ const decideAndSend = async (
 
   if (incoming.head instanceof Refusal) return incoming.head
   const { id, peer, certificate } = incoming
-  const origin = trust(incoming.head, { id, peer, certificate, now: trail.time }, snapshot.gateway, snapshot.routes)
+  const origin = trust(incoming.head, { id, peer, certificate, now: trail.time, once: stages.once }, snapshot.gateway, snapshot.routes)
   if (origin instanceof Refusal) return origin
   trail.origin = origin
   if (certificate !== null && origin.proof.includes('client-certificate')) stages.certificateProved(certificate)
 
   const told = tell(snapshot, origin, trail)
   if (told !== null) return told
+  const session = exchangeForSession(stages, snapshot, incoming.head, origin, trail)
+  if (session !== null) return session
   if (isPreflight(incoming.head, origin)) return forwardPreflight(stages, snapshot, incoming.gone, trail, origin)
 
   const found = admit(stages, snapshot, trail, origin)

@@ -20,11 +20,12 @@ const noRoom = (): never => {
 }
 
 /** What a browser asks before a request of another origin (Fetch standard, section 4.8); with a token or a body it is no such thing. */
-export const isPreflight = ({ framing }: Head, { method, route, authorization, dpop, headers }: Origin): boolean =>
+export const isPreflight = ({ framing }: Head, { method, route, authorization, dpop, mappedCaller, headers }: Origin): boolean =>
   method === 'OPTIONS' &&
   route?.preflight === 'forward' &&
   authorization === null &&
   dpop === null &&
+  mappedCaller === null &&
   framing.kind === 'none' &&
   fieldValues(headers, 'origin').length === 1 &&
   fieldValues(headers, 'access-control-request-method').length === 1

@@ -1,3 +1,4 @@
+import { type Callers, createCallers } from './callers.ts'
 import type { Endpoint } from './config/values.ts'
 import { type ControlActs, type ControlSocket, listenControl } from './control.ts'
 import { createCredentialAct } from './credential-acts.ts'
@@ -11,12 +12,10 @@ import { HideMemory } from './edge/hide/memory.ts'
 import { listenOps, type OpsListener } from './edge/ops.ts'
 import { GatewayCertificates } from './gateway-certificates.ts'
 import { createHops, type Hops } from './hops.ts'
-import { type Assertions, createAssertions } from './identity/assertion.ts'
-import { createIdentifier, type Identifier } from './identity/identify.ts'
 import { InFlight } from './limits/in-flight.ts'
 import { createRateLimiter, type RateLimiter } from './limits/rate.ts'
 import { Listeners } from './listeners.ts'
-import { assertionKeys, faultAt } from './load.ts'
+import { faultAt } from './load.ts'
 import { meterExchange } from './meter.ts'
 import type { Deps } from './model/deps.ts'
 import type { Finding } from './model/finding.ts'
@@ -61,8 +60,7 @@ export class Runtime {
   readonly #rates: RateLimiter
   readonly #hideMemory = new HideMemory()
   readonly #notices: Notices
-  readonly #identifier: Identifier
-  readonly #assertions: Assertions
+  readonly #callers: Callers
   readonly #hops: Hops
   readonly #tunnels: Tunnels
   readonly #streams: Streams
@@ -84,8 +82,7 @@ export class Runtime {
     this.#rates = createRateLimiter(deps.clock, { refused: metrics.limited })
     this.#notices = new Notices(deps.log)
     this.#certificates = new GatewayCertificates(deps.clock, deps.log)
-    this.#identifier = createIdentifier(deps, { validated: (issuer, result) => metrics.token(issuer === '' ? null : issuer, result) })
-    this.#assertions = createAssertions(deps.clock)
+    this.#callers = createCallers(deps, metrics)
     this.#hops = createHops(deps.clock)
     this.#tunnels = createTunnels(deps, this.#hops.isSafeHop)
     this.#draining = new Draining(deps.clock, () => this.#inFlight.count)
@@ -108,7 +105,9 @@ export class Runtime {
       startedAt: deps.clock.now(),
       audit: () => audit.status(),
       credentials: () => parts.credentials.status(),
-      identifier: this.#identifier,
+      identifier: this.#callers.identifier,
+      gatewayAssertions: this.#callers.gatewayAssertions,
+      awsRequests: this.#callers.awsRequests,
       snapshot: () => this.#current.peek(),
       refused: () => this.#reloader.refused,
       lastGoodLoad: () => this.#reloader.lastGood,
@@ -144,7 +143,7 @@ export class Runtime {
       decide,
       revocation: { logout },
     } = first.loaded.config
-    const opsViews = { ready: () => this.ready(), metrics: metrics.render, jwks: this.#assertions.jwks }
+    const opsViews = { ready: () => this.ready(), metrics: metrics.render, jwks: this.#callers.jwks }
     this.#apply(first)
     const steps: readonly (readonly [key: string, at: Endpoint | null, open: () => Promise<unknown>])[] = [
       ['state', null, async () => (this.#control = await listenControl(state, this.#acts()))],
@@ -152,7 +151,7 @@ export class Runtime {
       [
         'revocation.logout',
         logout?.listen ?? null,
-        async () => (this.#logout = await listenLogout(first.loaded, { deps, identifier: this.#identifier, revocation, audit })),
+        async () => (this.#logout = await listenLogout(first.loaded, { deps, identifier: this.#callers.identifier, revocation, audit })),
       ],
       ['listen.ops', at.ops, async () => (this.#opsListener = await listenOps(at.ops, opsViews))],
       ['decide.listen', decide?.listen ?? null, () => this.#listeners.openDecide(first.loaded)],
@@ -195,9 +194,7 @@ export class Runtime {
       current: this.#current,
       inFlight: this.#inFlight,
       zones: this.#zones,
-      identify: this.#identifier.identify,
-      nonce: this.#identifier.nonce,
-      challenged: this.#identifier.challenged,
+      ...this.#callers.stages,
       audit,
       meter: entry => {
         meterExchange(metrics, entry)
@@ -205,7 +202,6 @@ export class Runtime {
       },
       credential: role => credentials.current(role),
       deliver: this.#hops.deliver,
-      assert: this.#assertions.assert,
       hop: this.#hops.hop,
       tunnels: this.#tunnels,
       revocation,
@@ -219,8 +215,7 @@ export class Runtime {
 
   /** Makes what outlives snapshots follow the one now in force. */
   #apply(next: Snapshot): void {
-    this.#identifier.configure(next.loaded.issuers, next.loaded.dpop)
-    this.#assertions.configure(assertionKeys(next.loaded))
+    this.#callers.follow(next.loaded)
     this.#hops.follow(next.loaded)
     if (next.loaded.tls !== null) this.#listeners.renew(next.loaded.tls)
     this.#parts.credentials.follow(next.loaded, next.policy.roles)
@@ -280,7 +275,7 @@ export class Runtime {
     await this.#listeners.close(this.#current.peek().limits['drain-deadline'])
     await Promise.race([Promise.all([this.#inFlight.drained(), ended]), new Promise<void>(done => deps.clock.after(settleMs, done))])
     await this.#hops.close()
-    this.#identifier.close()
+    this.#callers.close()
     await credentials.close()
     await this.#control?.close()
     await this.#logout?.close()

@@ -22,6 +22,7 @@ import { type DecideSettings, decideProblems, decideShape } from './edge/decide-
 import { gatewayProblems } from './edge/gateway-check.ts'
 import { gatewayShape, limitsShape, listenShape, routeShape } from './edge/settings.ts'
 import { type AssertionSettings, assertionShape } from './identity/assertion-settings.ts'
+import { type AwsIamSettings, awsIamShape } from './identity/aws-iam-settings.ts'
 import { dpopShape } from './identity/dpop-settings.ts'
 import { type IssuerEntry, issuerFields, issuerNames, issuersShape } from './identity/issuer-entry.ts'
 import type { Finding } from './model/finding.ts'
@@ -50,6 +51,7 @@ export const configShape = record({
     'Decisions for other proxies, which send requests on themselves. Absent: none.',
   ),
   issuers: required(issuersShape, 'OpenID providers whose tokens are accepted.'),
+  'aws-iam': optional<AwsIamSettings | null>(awsIamShape, null, 'Callers who sign with AWS credentials instead of showing a token.'),
   dpop: optional(dpopShape, allDefaults(dpopShape), 'Proofs of possession (RFC 9449): always checked for a token that is bound to a key.'),
   upstreams: required(named(upstreamShape, upstreamName, { max: 256 }), 'Backends by name.'),
   routes: required(list(routeShape, { min: 1, max: 1000 }), 'Which backend answers for which host and path.'),
@@ -111,12 +113,8 @@ const crossCheck = (config: Config, source: Source, provenance: Provenance): voi
   for (const [name, upstream] of config.upstreams)
     if (upstream.assertion !== null && config.assertion === null)
       source.error(at(`upstreams.${name}.assertion`), 202, 'an assertion needs the section assertion: with an issuer and key-files.')
-  if (config.issuers.some(({ issuer }) => issuer === config.assertion?.issuer))
-    source.error(
-      at('assertion.issuer'),
-      204,
-      `${config.assertion?.issuer} is a provider whose tokens are accepted; what Postern says to backends must never be one. Write another name.`,
-    )
+  nameCheck(config, source, at)
+  awsIamCheck(config, source, at)
   for (const [name, upstream] of config.upstreams) {
     const wrong = deliveryProblem(config, upstream)
     if (wrong !== null) source.error(at(`upstreams.${name}.delivery`), 202, wrong)
@@ -141,7 +139,38 @@ const crossCheck = (config: Config, source: Source, provenance: Provenance): voi
     source.error(at('credentials'), 202, 'provider cassandra needs the section cassandra: with contact-points and the manager role.')
 }
 
-const revocationCheck = ({ cassandra, issuers, revocation }: Config, source: Source, at: (key: string) => number): void => {
+type At = (key: string) => number
+
+/** Whoever vouches has a name of its own: with a shared one, what was said to one side would pass as said to the other (CVE-2024-47616). */
+const nameCheck = ({ issuers, gateway, assertion, 'aws-iam': aws }: Config, source: Source, at: At): void => {
+  const taken = new Map(issuerNames(issuers).map(name => [name, 'a provider whose tokens are accepted']))
+  for (const [key, name] of [
+    ['aws-iam.issuer', aws?.issuer],
+    ['assertion.issuer', assertion?.issuer],
+    ['gateway.assertion.issuer', gateway.assertion?.issuer],
+  ] as const) {
+    if (name === undefined) continue
+    const owner = taken.get(name)
+    if (owner !== undefined) source.error(at(key), 204, `${name} is ${owner}; nobody else may vouch by that name. Write another one.`)
+    taken.set(name, `what stands at ${key}`)
+  }
+}
+
+const awsIamCheck = ({ assertion, gateway, 'aws-iam': aws }: Config, source: Source, at: At): void => {
+  if (aws === null) return
+  if (aws.mapped === null && aws.sessions === null)
+    source.error(at('aws-iam'), 202, 'nothing says how these callers show who they are. Write mapped: or sessions:.')
+  if (aws.sessions !== null && assertion === null)
+    source.error(at('aws-iam.sessions'), 202, 'sessions need the section assertion: its first key signs them.')
+  if (aws.mapped !== null && gateway.proof.includes('none-accept-direct-traffic'))
+    source.error(
+      at('aws-iam.mapped'),
+      204,
+      'without proof of the gateway anyone could write who calls. Remove mapped, or write gateway.proof: [shared-secret].',
+    )
+}
+
+const revocationCheck = ({ cassandra, issuers, revocation }: Config, source: Source, at: At): void => {
   if (revocation.share === 'cassandra' && cassandra === null)
     source.error(at('revocation.share'), 202, 'share cassandra needs the section cassandra: with contact-points and the manager role.')
   if (revocation['max-age'] < 2 * revocation['poll-every'])
@@ -164,6 +193,12 @@ const deliveryProblem = ({ assertion, credentials }: Config, { delivery, url, ..
   if (delivery === 'endpoint' && !credentials?.endpoint) return 'delivery endpoint needs credentials.endpoint.'
   return delivery === 'file' && !credentials?.files ? 'delivery file needs credentials.files.' : null
 }
+
+/** Every issuer that policies may name. */
+export const trustedIssuers = ({ issuers, 'aws-iam': aws }: Config): readonly string[] => [
+  ...issuerNames(issuers),
+  ...(aws === null ? [] : [aws.issuer]),
+]
 
 export interface Shown {
   readonly key: string

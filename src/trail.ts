@@ -7,6 +7,9 @@ import type { Origin, Outgoing, Settled } from './model/exchange.ts'
 import type { Identity } from './model/identity.ts'
 import { Refusal } from './model/problem.ts'
 
+/** What Postern answers of itself, and the code of the record. */
+const toldCodes = { 'resource-metadata': 'PST2002', 'aws-session': 'PST2004' } as const
+
 const nothing = (): void => undefined
 
 /** What one exchange learns on its way, local to the pipeline: stages never see it. */
@@ -20,7 +23,7 @@ export class Trail {
   upstream: string | null = null
   credential: Credential | null = null
   /** Postern answered of itself, without a decision: what it told. */
-  told: 'resource-metadata' | null = null
+  told: keyof typeof toldCodes | null = null
   /** Another proxy asks, and sends the request on where it may. */
   elsewhere = false
   requestBytes = 0
@@ -127,7 +130,7 @@ export class Trail {
 
   #allowedCode(): string {
     if (this.elsewhere) return 'PST2003'
-    return this.told === null ? 'PST2001' : 'PST2002'
+    return this.told === null ? 'PST2001' : toldCodes[this.told]
   }
 
   #reason(): string {

@@ -30,6 +30,9 @@ export interface Views {
   readonly refused: () => readonly Finding[]
   /** Milliseconds since the epoch. */
   readonly lastGoodLoad: () => number
+  /** Assertions of the gateway remembered. */
+  readonly gatewayAssertions: () => number
+  readonly awsRequests: () => number
   readonly inFlight: () => number
   readonly rateBuckets: () => number
   readonly hideBytes: () => number
@@ -100,6 +103,8 @@ export const metricSources = (views: Views): MetricSources => ({
       .map(({ issuer, ageSeconds }) => ({ issuer, fetchedAt: ageSeconds === null ? null : views.clock.now() - ageSeconds * 1000 })),
   tokenCache: views.identifier.cache,
   proofs: views.identifier.proofs,
+  gatewayAssertions: views.gatewayAssertions,
+  awsRequests: views.awsRequests,
   inFlight: views.inFlight,
   rateBuckets: views.rateBuckets,
   hideBytes: views.hideBytes,

@@ -123,8 +123,8 @@ describe('decisions cannot be made elsewhere', () => {
     expect(makers('src/model/permit.ts', 'Permit')).toEqual(['src/policy/decide.ts'])
   })
 
-  it('only oblige, refuse, decide and resource-metadata make what goes to the client', () => {
-    const expected = ['src/edge/decide.ts', 'src/edge/oblige.ts', 'src/edge/refuse.ts', 'src/edge/resource-metadata.ts']
+  it('only oblige, refuse, decide and own-reply make what goes to the client', () => {
+    const expected = ['src/edge/decide.ts', 'src/edge/oblige.ts', 'src/edge/own-reply.ts', 'src/edge/refuse.ts']
     expect(makers('src/model/exchange.ts', 'Outgoing').sort()).toEqual(expected)
   })
 })

@@ -95,6 +95,7 @@ export const readQuestion = (incoming: Incoming, trust: DecideTrust, routes: Rou
     authorization: head.authorization,
     dpop: head.dpop,
     clientCertificate,
+    mappedCaller: null,
     headers: head.headers,
     userAgent: head.userAgent,
   }

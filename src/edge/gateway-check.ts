@@ -9,11 +9,19 @@ interface GatewayProblem {
 
 /** Where proofs and what they need do not fit: a proof without its means, and means that a reader would take for a proof. */
 export const gatewayProblems = (gateway: GatewaySettings, listen: ListenSettings): readonly GatewayProblem[] => {
-  const { proof } = gateway
   const problems: GatewayProblem[] = []
-  const check = (wrong: boolean, key: string, number: number, message: string): void => {
+  const check: Check = (wrong, key, number, message) => {
     if (wrong) problems.push({ key, number, message })
   }
+  checkProofs(check, gateway, listen)
+  checkMapped(check, gateway)
+  return problems
+}
+
+type Check = (wrong: boolean, key: string, number: number, message: string) => void
+
+const checkProofs = (check: Check, gateway: GatewaySettings, listen: ListenSettings): void => {
+  const { proof } = gateway
   const bySecret = proof.includes('shared-secret')
   const byCertificate = proof.includes('client-certificate')
   const bySource = proof.includes('source-range')
@@ -50,6 +58,19 @@ export const gatewayProblems = (gateway: GatewaySettings, listen: ListenSettings
     204,
     'a UNIX socket has no source address. Remove source-range, or listen on an address.',
   )
+  const byAssertion = proof.includes('assertion')
+  check(
+    byAssertion && gateway.assertion === null,
+    'gateway.proof',
+    202,
+    'assertion needs the keys assertion: { issuer, audience, jwks-file }.',
+  )
+  check(gateway.assertion !== null && !byAssertion, 'gateway.assertion', 204, 'nothing asks for it. Write assertion in proof.')
+}
+
+/** What the gateway maps is read only behind its proof. */
+const checkMapped = (check: Check, gateway: GatewaySettings): void => {
+  const direct = gateway.proof.includes('none-accept-direct-traffic')
   check(
     gateway['caller-certificate'] === 'header' && direct,
     'gateway.caller-certificate',
@@ -64,5 +85,4 @@ export const gatewayProblems = (gateway: GatewaySettings, listen: ListenSettings
     'without proof of the gateway the address is that of the connection. Remove client-ip.',
   )
   check(hops > 1 && from === 'x-postern-client-ip', 'gateway.client-ip.hops', 204, 'x-postern-client-ip holds one address. Remove hops.')
-  return problems
 }

@@ -2,7 +2,7 @@ import { isIP, SocketAddress } from 'node:net'
 import { type Method, methods, type Target } from '../model/exchange.ts'
 import { Refusal } from '../model/problem.ts'
 import { Ambiguous, canonicalTarget } from '../model/target.ts'
-import { type FieldRole, fieldRole, mayBeNominated } from './names.ts'
+import { type FieldRole, fieldRole, type GatewayField, gatewayField, mayBeNominated } from './names.ts'
 
 /** How the body is framed. `length` is null for a chunked body. */
 export type Framing = { readonly kind: 'none' } | { readonly kind: 'body'; readonly length: number | null }
@@ -19,13 +19,7 @@ export interface Head {
   readonly userAgent: string
   readonly upgrade: 'websocket' | null
   readonly expectsContinue: boolean
-  readonly gateway: {
-    readonly proof: readonly string[]
-    readonly clientIp: readonly string[]
-    readonly host: readonly string[]
-    readonly requestId: readonly string[]
-    readonly clientCert: readonly string[]
-  }
+  readonly gateway: Readonly<Record<GatewayField, readonly string[]>>
   /** The lines of these fields, which never go upstream. They are lists: what of them is the gateway's is for `trust` to say. */
   readonly forwarding: { readonly forwarded: readonly string[]; readonly xForwardedFor: readonly string[] }
 }
@@ -49,7 +43,18 @@ class Fields {
   readonly authorizations: string[] = []
   readonly dpops: string[] = []
   readonly nominated: string[] = []
-  readonly gateway = { proof: [], clientIp: [], host: [], requestId: [], clientCert: [] } as Record<keyof Head['gateway'], string[]>
+  readonly gateway: Record<GatewayField, string[]> = {
+    proof: [],
+    assertion: [],
+    clientIp: [],
+    host: [],
+    requestId: [],
+    clientCert: [],
+    iamProof: [],
+    iamUserArn: [],
+    iamAccountId: [],
+    iamOrgId: [],
+  }
   readonly forwarding = { forwarded: [] as string[], xForwardedFor: [] as string[] }
   length: string | null = null
   transferEncoding: string | null = null
@@ -85,6 +90,9 @@ class Fields {
       case 'connection':
         for (const token of value.split(',')) this.nominated.push(token.trim().toLowerCase())
         break
+      case 'gateway':
+        this.gateway[gatewayField(name)].push(value)
+        break
       default:
         this.#addRare(role, value)
     }
@@ -100,21 +108,6 @@ class Fields {
         break
       case 'expect':
         this.expect = this.expect === null ? value : `${this.expect}, ${value}`
-        break
-      case 'gateway-proof':
-        this.gateway.proof.push(value)
-        break
-      case 'gateway-client-ip':
-        this.gateway.clientIp.push(value)
-        break
-      case 'gateway-host':
-        this.gateway.host.push(value)
-        break
-      case 'gateway-request-id':
-        this.gateway.requestId.push(value)
-        break
-      case 'gateway-client-cert':
-        this.gateway.clientCert.push(value)
         break
       case 'forwarded':
         this.forwarding.forwarded.push(value)

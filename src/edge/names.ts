@@ -1,3 +1,18 @@
+/** What the gateway writes for Postern, by the name that `Head.gateway` gives it. Never sent on. */
+export const gatewayFields = {
+  proof: 'x-postern-gateway-proof',
+  assertion: 'x-postern-gateway-assertion',
+  clientIp: 'x-postern-client-ip',
+  host: 'x-postern-host',
+  requestId: 'x-postern-gateway-request-id',
+  clientCert: 'x-postern-client-cert',
+  iamProof: 'x-postern-iam-proof',
+  iamUserArn: 'x-postern-iam-user-arn',
+  iamAccountId: 'x-postern-iam-account-id',
+  iamOrgId: 'x-postern-iam-org-id',
+} as const
+export type GatewayField = keyof typeof gatewayFields
+
 /**
  * What happens to a request field at the edge, by lower-case name. `drop`: hop-by-hop, or a copy of something that only Postern or the
  * gateway may say. The other words name fields that the edge reads itself.
@@ -13,11 +28,7 @@ export type FieldRole =
   | 'upgrade'
   | 'expect'
   | 'user-agent'
-  | 'gateway-proof'
-  | 'gateway-client-ip'
-  | 'gateway-host'
-  | 'gateway-request-id'
-  | 'gateway-client-cert'
+  | 'gateway'
   | 'forwarded'
   | 'x-forwarded-for'
 
@@ -31,14 +42,19 @@ const roles = new Map<string, FieldRole>([
   ['upgrade', 'upgrade'],
   ['expect', 'expect'],
   ['user-agent', 'user-agent'],
-  ['x-postern-gateway-proof', 'gateway-proof'],
-  ['x-postern-client-ip', 'gateway-client-ip'],
-  ['x-postern-host', 'gateway-host'],
-  ['x-postern-gateway-request-id', 'gateway-request-id'],
-  ['x-postern-client-cert', 'gateway-client-cert'],
   ['forwarded', 'forwarded'],
   ['x-forwarded-for', 'x-forwarded-for'],
 ])
+
+const byName = new Map(Object.entries(gatewayFields).map(([field, name]) => [name as string, field as GatewayField]))
+for (const name of byName.keys()) roles.set(name, 'gateway')
+
+/** Of a name whose role is `gateway`. */
+export const gatewayField = (name: string): GatewayField => {
+  const field = byName.get(name)
+  if (field === undefined) throw new Error(`${name} is none of the gateway's`)
+  return field
+}
 
 /** RFC 9110 section 7.6.1. */
 const hopByHop = ['keep-alive', 'proxy-connection', 'te', 'trailer', 'proxy-authenticate', 'proxy-authorization', 'http2-settings']

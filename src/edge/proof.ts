@@ -1,7 +1,8 @@
 import { addressKey } from '../config/address.ts'
-import type { Proof } from '../model/exchange.ts'
+import type { Asserted, Proof } from '../model/exchange.ts'
 import { Refusal } from '../model/problem.ts'
 import type { SecretBytes } from '../model/secret.ts'
+import type { Head } from './head.ts'
 import { type CertificateTrust, certificateFault, type PeerCertificate } from './peer-certificate.ts'
 
 /** What is known of the connection that a request came over. */
@@ -21,20 +22,29 @@ export interface ProofTrust {
   readonly certificate: CertificateTrust
   /** Whether an address is one that the gateway connects from; takes a key of `addressKey`. */
   readonly isSource: (key: string) => boolean
+  /** Judges what a component in front signed: gives it, or why it proves nothing. Null where none is asked for. */
+  readonly assertion: ((jws: string, now: number) => Asserted | string) | null
 }
 
 /**
- * Refuses a request that lacks one of the proofs asked for. Cheapest first: who connects from elsewhere gets no secret compared. `now` in
+ * Refuses a request that lacks one of the proofs asked for. Cheapest first: who connects from elsewhere gets no secret compared, and who has no
+ * secret no signature checked. Gives the assertion, which has yet to be compared with the request; null where none is asked for. `now` in
  * milliseconds since the epoch.
  */
-export const prove = (secrets: readonly string[], connection: Connection, trust: ProofTrust, now: number): Refusal | null => {
+export const prove = (
+  shown: Pick<Head['gateway'], 'proof' | 'assertion'>,
+  connection: Connection,
+  trust: ProofTrust,
+  now: number,
+): Refusal | Asserted | null => {
   const { proof } = trust
   // A list that came to nothing must not let everything in.
   if (proof.length === 0) return new Refusal('PST1101')
   return (
     (proof.includes('source-range') ? proveSource(connection.peer, trust) : null) ??
     (proof.includes('client-certificate') ? proveCertificate(connection.certificate, trust, now) : null) ??
-    (proof.includes('shared-secret') ? proveSecret(secrets, trust.secrets) : null)
+    (proof.includes('shared-secret') ? proveSecret(shown.proof, trust.secrets) : null) ??
+    (proof.includes('assertion') ? proveAssertion(shown.assertion, trust, now) : null)
   )
 }
 
@@ -52,9 +62,21 @@ const proveCertificate = (shown: PeerCertificate | null, { certificate }: ProofT
 const proveSecret = (values: readonly string[], secrets: readonly SecretBytes[]): Refusal | null => {
   if (values.length === 0) return new Refusal('PST1101')
   if (values.length > 1) return new Refusal('PST1103', 'x-postern-gateway-proof')
-  const given = Buffer.from(values[0] ?? '', 'latin1')
-  let proved = false
-  // Every member is compared, in constant time, so that timing tells neither which secret nor how much of it fitted.
-  for (const secret of secrets) if (secret.equals(given)) proved = true
-  return proved ? null : new Refusal('PST1102')
+  return isOneOf(secrets, values[0] ?? '') ? null : new Refusal('PST1102')
+}
+
+const proveAssertion = (values: readonly string[], { assertion }: ProofTrust, now: number): Refusal | Asserted => {
+  const [jws] = values
+  if (jws === undefined || assertion === null) return new Refusal('PST1110')
+  if (values.length > 1) return new Refusal('PST1103', 'x-postern-gateway-assertion')
+  const found = assertion(jws, now)
+  return typeof found === 'string' ? new Refusal('PST1111', found) : found
+}
+
+/** Every member is compared, in constant time, so that timing tells neither which secret nor how much of it fitted. */
+export const isOneOf = (secrets: readonly SecretBytes[], text: string): boolean => {
+  const given = Buffer.from(text, 'latin1')
+  let found = false
+  for (const secret of secrets) if (secret.equals(given)) found = true
+  return found
 }

@@ -1,4 +1,4 @@
-import { type Origin, Outgoing } from '../model/exchange.ts'
+import type { Origin } from '../model/exchange.ts'
 
 const wellKnown = '/.well-known/oauth-protected-resource'
 
@@ -15,14 +15,9 @@ export const askedResource = ({ method, target, authorization }: Origin, resourc
 }
 
 /** RFC 9728 section 3.2. It comes from the configuration alone and is the same for everybody who asks. */
-export const describeResource = (origin: Origin, resource: string, issuers: readonly string[], certificates: boolean): Outgoing => {
-  const body = {
-    resource,
-    authorization_servers: issuers,
-    bearer_methods_supported: ['header'],
-    ...(certificates ? { tls_client_certificate_bound_access_tokens: true } : {}),
-  }
-  const headers = ['content-type', 'application/json', 'cache-control', 'no-store', 'x-postern-request-id', origin.id]
-  if (origin.gatewayRequestId !== null) headers.push('x-postern-gateway-request-id', origin.gatewayRequestId)
-  return new Outgoing(200, headers, JSON.stringify(body), false)
-}
+export const describeResource = (resource: string, issuers: readonly string[], certificates: boolean): object => ({
+  resource,
+  authorization_servers: issuers,
+  bearer_methods_supported: ['header'],
+  ...(certificates ? { tls_client_certificate_bound_access_tokens: true } : {}),
+})

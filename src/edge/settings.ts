@@ -39,11 +39,11 @@ export const listenShape = record({
 })
 
 /** `none-accept-direct-traffic` stands alone: beside a real proof it would say that the proof does not matter. */
-const proofWords = ['shared-secret', 'client-certificate', 'source-range', 'none-accept-direct-traffic'] as const
+const proofWords = ['shared-secret', 'client-certificate', 'source-range', 'assertion', 'none-accept-direct-traffic'] as const
 const proofs: Shape<readonly Proof[]> = {
   schema: { type: 'array', items: { enum: proofWords }, minItems: 1, uniqueItems: true },
   read(node, at) {
-    const words = list(choice(proofWords, ['assertion']), { min: 1, max: 4 }).read(node, at)
+    const words = list(choice(proofWords), { min: 1, max: 5 }).read(node, at)
     if (typeof words === 'symbol') return words
     if (new Set(words).size < words.length) return fail(at, node, 205, 'a proof stands twice. Remove one.')
     if (words.includes('none-accept-direct-traffic') && words.length > 1)
@@ -90,6 +90,19 @@ export const clientIpShape = record({
     'The field that tells it. Another than x-postern-client-ip: the gateway must append to it or overwrite it on every request.',
   ),
   hops: optional(integer(1, 16), 1, 'Trusted hops that wrote into forwarded or x-forwarded-for, the gateway included.'),
+})
+
+const assertionShape = record({
+  issuer: required(
+    text('a name', value => (value === '' ? 'write the name that stands in iss of its assertions.' : null)),
+    'What `iss` says. Never one of issuers.',
+  ),
+  audience: required(
+    text('a name', value => (value === '' ? 'write the name that stands in aud of its assertions.' : null)),
+    'What `aud` says, alone: the name of this installation.',
+  ),
+  'jwks-file': required(path('a file path'), 'JWKS with its public keys (Ed25519, P-256 or RSA), at most four; two during a rotation.'),
+  'clock-tolerance': optional(duration('0s', '30s'), 5_000, 'How far its clock may differ.'),
 })
 
 /** A canonical path prefix without a trailing slash; `/` gives the empty prefix. */
@@ -142,6 +155,11 @@ export const gatewayShape = record({
     list(pin, { max: 8 }),
     [],
     'SHA-256 of the public key (SPKI) of the gateway client certificate, base64, for proof client-certificate; two during a rotation.',
+  ),
+  assertion: optional<RecordOf<typeof assertionShape.fields> | null>(
+    assertionShape,
+    null,
+    'Who signs x-postern-gateway-assertion, a JWT of 60 s at most for each request, for proof assertion: deploy/README.md.',
   ),
   'client-ip': optional<RecordOf<typeof clientIpShape.fields>>(
     clientIpShape,

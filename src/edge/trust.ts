@@ -1,8 +1,11 @@
-import type { Origin } from '../model/exchange.ts'
+import type { Asserted, Origin } from '../model/exchange.ts'
 import { Refusal } from '../model/problem.ts'
+import type { SecretBytes } from '../model/secret.ts'
+import { canonicalUrl } from '../model/target.ts'
 import { certificateDigest } from './certificate.ts'
 import { type ClientIpSource, forwardedIp } from './forwarded.ts'
 import { canonicalIp, type Head, readAuthority } from './head.ts'
+import { isAwsSignature, mappedCaller } from './mapped-caller.ts'
 import { type Connection, type ProofTrust, prove } from './proof.ts'
 import type { RouteTable } from './routes.ts'
 
@@ -12,12 +15,16 @@ export interface GatewayTrust extends ProofTrust {
   readonly resourceMetadata: boolean
   /** Whether the gateway maps its client's certificate; otherwise that field is removed unread. */
   readonly callerCertificate: boolean
+  /** What must stand beside the caller that the gateway maps; null where it maps none, and then those fields are removed unread. */
+  readonly mappingSecrets: readonly SecretBytes[] | null
 }
 
 /** A request's id, its moment (milliseconds since the epoch) and the connection it came over. */
 export interface Arrival extends Connection {
   readonly id: string
   readonly now: number
+  /** Remembers an assertion of this signer for so many milliseconds. At its bound it takes no new one. */
+  readonly once: (signer: string, jti: string, keepFor: number) => 'new' | 'seen' | 'full'
 }
 
 /** Whether requests are served without any proof. */
@@ -29,17 +36,21 @@ export const isDirect = ({ proof }: Pick<GatewayTrust, 'proof'>): boolean => pro
  */
 export const trust = (head: Head, arrival: Arrival, gateway: GatewayTrust, routes: RouteTable): Origin | Refusal => {
   const direct = isDirect(gateway)
+  const proved = direct ? null : prove(head.gateway, arrival, gateway, arrival.now)
+  if (proved instanceof Refusal) return proved
   if (!direct) {
-    const refused = prove(head.gateway.proof, arrival, gateway, arrival.now)
-    if (refused) return refused
     for (const values of Object.values(head.gateway)) if (!isSingle(values)) return new Refusal('PST1103')
   }
   const clientIp = direct ? canonicalIp(arrival.peer ?? '') : gatewayIp(head, gateway.clientIp)
   const host = direct ? head.host : gatewayHost(head)
   const requestId = direct ? null : gatewayRequestId(head.gateway.requestId)
   const certificate = direct || !gateway.callerCertificate ? null : gatewayCertificate(head.gateway.clientCert)
+  const caller = direct || gateway.mappingSecrets === null ? null : mappedCaller(head.gateway, gateway.mappingSecrets)
   for (const field of [clientIp, host, requestId, certificate]) if (field instanceof Refusal) return field
+  if (caller instanceof Refusal) return caller
   const found = routes.find(host as string, head.target.path)
+  const misused = proved === null ? null : misuse(proved, { method: head.method, host: host as string, ...found }, arrival)
+  if (misused !== null) return misused
   return {
     id: arrival.id,
     method: head.method,
@@ -52,12 +63,28 @@ export const trust = (head: Head, arrival: Arrival, gateway: GatewayTrust, route
     gatewayRequestId: requestId as string | null,
     route: found.route,
     publicUrl: found.publicUrl,
-    authorization: head.authorization,
+    authorization: caller !== null && isAwsSignature(head.authorization) ? null : head.authorization,
     dpop: head.dpop,
     clientCertificate: certificate as Buffer | null,
+    mappedCaller: caller,
     headers: head.headers,
     userAgent: head.userAgent,
   }
+}
+
+/** Why an assertion does not prove this request: it was signed for another one, or shown before. */
+const misuse = (
+  { signer, jti, until, method, host, url }: Asserted,
+  request: { readonly method: string; readonly host: string; readonly path: string; readonly publicUrl: string | null },
+  { now, once }: Arrival,
+): Refusal | null => {
+  if (method !== request.method) return new Refusal('PST1111', 'htm')
+  if (readAuthority(host) !== request.host) return new Refusal('PST1111', 'host')
+  const meant = request.publicUrl === null ? null : request.publicUrl + request.path
+  if (url !== null && (meant === null || canonicalUrl(url) !== meant)) return new Refusal('PST1111', 'htu')
+  const seen = once(signer, jti, until - now)
+  if (seen === 'full') return new Refusal('PST1112', '', 5)
+  return seen === 'seen' ? new Refusal('PST1111', 'jti') : null
 }
 
 /** `append` mappings join with what the client sent: a comma or a second line is an attempt, not a value. */

@@ -47,7 +47,7 @@ export const createAssertions = (clock: Clock): Assertions => {
   let made = new WeakMap<Identity, Made>()
   return {
     configure(keys) {
-      signer = keys === null ? null : { keys, header: part({ alg: 'EdDSA', typ: assertionType, kid: thumbprint(keys.keys[0]) }) }
+      signer = keys === null ? null : { keys, header: headerOf(keys.keys[0], assertionType) }
       made = new WeakMap()
     },
     assert(permit, identity, audience) {
@@ -88,9 +88,18 @@ const payloadOf = ({ issuer, lifetime }: AssertionKeys, { tenant }: Permit, iden
 const signed = ({ keys, header }: Signer, payload: unknown): string => {
   const [key] = keys.keys
   if (key === undefined) throw new Error('no key signs assertions')
+  return signWith(key, header, payload)
+}
+
+const signWith = (key: KeyObject, header: string, payload: unknown): string => {
   const input = `${header}.${part(payload)}`
   return `${input}.${sign(null, Buffer.from(input), key).toString('base64url')}`
 }
+
+const headerOf = (key: KeyObject | undefined, typ: string): string => part({ alg: 'EdDSA', typ, kid: thumbprint(key) })
+
+/** A compact JWS of this type, by one of the keys that sign assertions: the type is all that tells it from one (RFC 8725 section 3.11). */
+export const signAs = (key: KeyObject, typ: string, payload: unknown): string => signWith(key, headerOf(key, typ), payload)
 
 const publicOf = (key: KeyObject): { readonly kty: string; readonly crv: string; readonly x: string } => {
   const { kty = '', crv = '', x = '' } = createPublicKey(key).export({ format: 'jwk' })
@@ -98,7 +107,7 @@ const publicOf = (key: KeyObject): { readonly kty: string; readonly crv: string;
 }
 
 /** RFC 7638, with the members of RFC 8037 section 2 in lexicographic order. */
-const thumbprint = (key: KeyObject | undefined): string => {
+export const thumbprint = (key: KeyObject | undefined): string => {
   if (key === undefined) return ''
   const { crv, kty, x } = publicOf(key)
   return createHash('sha256').update(JSON.stringify({ crv, kty, x })).digest('base64url')

@@ -36,6 +36,15 @@ export interface Bounds {
   readonly answerBytes: number
   /** DPoP proofs remembered: so many requests in the time that a proof is good for. */
   readonly proofs: number
+  /** Assertions of the gateway remembered. */
+  readonly gatewayAssertions: number
+  /** Signed requests of AWS callers remembered; calls of AWS under way, at once and then one each interval; one call's time and the bytes of its answer. */
+  readonly awsRequests: number
+  readonly awsCalls: number
+  readonly awsBurst: number
+  readonly awsEvery: number
+  readonly awsDeadline: number
+  readonly awsBytes: number
   /** Half of the time for which a nonce is surely good. */
   readonly nonceSpan: number
 }
@@ -63,5 +72,12 @@ export const defaultBounds: Bounds = Object.freeze({
   introspectionCalls: 32,
   answerBytes: 64 * 1024,
   proofs: 400_000,
+  gatewayAssertions: 400_000,
+  awsRequests: 20_000,
+  awsCalls: 16,
+  awsBurst: 20,
+  awsEvery: 100,
+  awsDeadline: 5_000,
+  awsBytes: 16 * 1024,
   nonceSpan: 120_000,
 })

@@ -2,7 +2,7 @@ import type { Identity } from '../model/identity.ts'
 import { Refusal } from '../model/problem.ts'
 import { type Binding, bindingOf } from './binding.ts'
 import { isObject, type JsonObject } from './json.ts'
-import type { TokenType } from './presets.ts'
+import { sessionType, type TokenType } from './presets.ts'
 import type { IssuerSettings } from './settings.ts'
 
 /** A caller, and the span of the wall clock in which the token may be used again; milliseconds, tolerance included. */
@@ -22,7 +22,7 @@ export const tokenTypeOf = (typ: unknown): TokenType | null => {
   if (typ === undefined) return 'absent'
   if (typeof typ !== 'string') return null
   const word = typ.toLowerCase().replace(/^application\//, '')
-  return word === 'at+jwt' || word === 'okta-internal-at+jwt' ? word : word === 'jwt' ? 'JWT' : null
+  return word === 'at+jwt' || word === 'okta-internal-at+jwt' || word === sessionType ? word : word === 'jwt' ? 'JWT' : null
 }
 
 /** Judges the payload of a token whose signature is verified (contract 6). */

@@ -1,6 +1,9 @@
+import type { KeyObject } from 'node:crypto'
 import type { Deps } from '../model/deps.ts'
+import type { MappedCaller } from '../model/exchange.ts'
 import type { Identity } from '../model/identity.ts'
 import { Refusal } from '../model/problem.ts'
+import { mappedIdentity } from './aws-caller.ts'
 import { type Bounds, defaultBounds } from './bounds.ts'
 import { TokenCache } from './cache.ts'
 import type { Accepted } from './claims.ts'
@@ -17,7 +20,7 @@ import { acceptHeader, type Header, printable, verifyToken } from './verify.ts'
 
 export interface Identifier {
   /** Keeps what did not change: an issuer with the same digest keeps its verified tokens, one with the same origin its keys. */
-  configure(issuers: readonly IssuerSettings[], dpop?: DpopSettings): void
+  configure(issuers: readonly IssuerSettings[], dpop?: DpopSettings, own?: readonly KeyObject[]): void
   /** Who is calling. Synchronous unless keys must be fetched first; never throws, never rejects. */
   identify(authorization: string | null, shown?: Shown): Identity | Refusal | Promise<Identity | Refusal>
   /** What the reply to a client that speaks DPoP gives it for its next proof; null for everybody else, and where none is asked for. */
@@ -62,13 +65,14 @@ const nothingShown: Shown = Object.freeze({
   publicUrl: null,
   dpop: null,
   clientCertificate: null,
+  mappedCaller: null,
 })
 
 /** The calls of this module, as plain functions: they may be handed on without their object. */
 export const createIdentifier = (deps: Deps, observe: Observer, bounds: Bounds = defaultBounds): Identifier => {
   const tokens = new Tokens(deps, observe, bounds)
   return {
-    configure: (issuers, dpop) => tokens.configure(issuers, dpop),
+    configure: (issuers, dpop, own) => tokens.configure(issuers, dpop, own),
     identify: (authorization, shown) => tokens.identify(authorization, shown),
     nonce: authorization => tokens.nonce(authorization),
     challenged: (authorization, refusal) => tokens.challenged(authorization, refusal),
@@ -102,15 +106,16 @@ class Tokens implements Identifier {
     this.#possession = new Possession(deps.clock, deps.random, bounds, defaultDpop)
   }
 
-  configure(issuers: readonly IssuerSettings[], dpop: DpopSettings = defaultDpop): void {
+  configure(issuers: readonly IssuerSettings[], dpop: DpopSettings = defaultDpop, own: readonly KeyObject[] = []): void {
     this.#possession.configure(dpop)
-    this.#issuers.configure(issuers)
+    this.#issuers.configure(issuers, own)
     this.#verified.sweep(this.#usable)
     this.#failed.sweep(this.#usable)
   }
 
   identify(authorization: string | null, shown: Shown = nothingShown): Identity | Refusal | Promise<Identity | Refusal> {
     try {
+      if (shown.mappedCaller !== null) return this.#mapped(shown.mappedCaller, authorization)
       if (authorization === null) return new Refusal('PST3001')
       const token = tokenShown(authorization)
       if (token instanceof Refusal) return token
@@ -169,6 +174,15 @@ class Tokens implements Identifier {
     const refusal = this.#possession.refusal({ token, binding, dpop, tolerance: issuer.settings.clockTolerance }, shown)
     if (refusal === null) return identity
     return dpop ? this.#possession.challenged(refusal) : refusal
+  }
+
+  /** Beside a token nobody could say for which of the two a request is meant, and either choice could be the attacker's. */
+  #mapped(caller: MappedCaller, authorization: string | null): Identity | Refusal {
+    if (authorization !== null) return new Refusal('PST3021', 'a token beside the mapped caller')
+    const settings = this.#issuers.aws?.settings ?? null
+    const found = mappedIdentity(caller, settings, this.#deps.clock.now())
+    this.#observe.validated(settings?.issuer ?? '', found instanceof Refusal ? found.row.reason : 'ok')
+    return found
   }
 
   #validate(token: string, host: string): Caller | Refusal | Promise<Caller | Refusal> {

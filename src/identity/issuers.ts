@@ -1,12 +1,14 @@
+import type { KeyObject } from 'node:crypto'
 import type { Deps } from '../model/deps.ts'
 import type { Bounds } from './bounds.ts'
 import { Introspector } from './introspector.ts'
-import { KeyRing } from './keyring.ts'
+import { KeyRing, type Keys } from './keyring.ts'
+import { OwnKeys } from './own-keys.ts'
 import type { IssuerSettings } from './settings.ts'
 
 export interface Issuer {
   readonly settings: IssuerSettings
-  readonly ring: KeyRing
+  readonly ring: Keys
   readonly introspector: Introspector | null
   /** False once it was replaced or removed. */
   live: boolean
@@ -27,17 +29,21 @@ export interface IssuerStatus {
 export class Issuers {
   readonly #deps: Deps
   readonly #bounds: Bounds
+  readonly #own = new OwnKeys()
   #byName: ReadonlyMap<string, Issuer> = new Map()
+  #aws: Issuer | null = null
 
   constructor(deps: Deps, bounds: Bounds) {
     this.#deps = deps
     this.#bounds = bounds
   }
 
-  configure(list: readonly IssuerSettings[]): void {
+  /** `own`: the private keys with which Postern signs for the callers that it names itself. */
+  configure(list: readonly IssuerSettings[], own: readonly KeyObject[]): void {
+    this.#own.replace(own)
     const old = [...this.#byName.values()]
     const rings = new Map(old.map(({ settings, ring }) => [originOf(settings), ring]))
-    const kept = new Set<KeyRing>()
+    const kept = new Set<Keys>()
     const next = new Map<string, Issuer>()
     for (const settings of list) {
       const before = this.#byName.get(settings.issuer)
@@ -51,6 +57,12 @@ export class Issuers {
       if (!kept.has(issuer.ring)) issuer.ring.close()
     }
     this.#byName = next
+    this.#aws = [...next.values()].find(({ settings }) => settings.aws !== null) ?? null
+  }
+
+  /** Callers of AWS, whom Postern names itself. */
+  get aws(): Issuer | null {
+    return this.#aws
   }
 
   get(issuer: string): Issuer | undefined {
@@ -75,7 +87,8 @@ export class Issuers {
   }
 
   /** A reload that only adds an audience must not forget keys: the provider may be down just now. */
-  #open(settings: IssuerSettings, rings: Map<string, KeyRing>): Issuer {
+  #open(settings: IssuerSettings, rings: Map<string, Keys>): Issuer {
+    if (settings.aws !== null) return { settings, ring: this.#own, introspector: null, live: true }
     const origin = originOf(settings)
     const ring = rings.get(origin) ?? new KeyRing(this.#deps, settings, this.#bounds)
     rings.set(origin, ring)

@@ -9,12 +9,20 @@ import { KeySet, readJwks } from './jwks.ts'
 
 export type Found = VerificationKey | Refusal
 
+/** Where the keys of an issuer come from. */
+export interface Keys {
+  /** The key for a token's header: at once where it is known, after a fetch where it is not. Never rejects. */
+  find(kid: string | null, alg: AlgorithmName): Found | Promise<Found>
+  status(): { readonly keys: number; readonly ageSeconds: number | null; readonly lastError: string | null }
+  close(): void
+}
+
 /**
  * The live keys of one issuer, or of several that share them. Fetches them from the moment it is made, one fetch at a time, and again in the background; keeps what it has
  * while the provider is down, up to a bound; asks once more for an unknown key, as often as the bucket allows. Knows no other issuer, so a
  * bad one delays nobody else's tokens.
  */
-export class KeyRing {
+export class KeyRing implements Keys {
   readonly #deps: Deps
   readonly #origin: KeyOrigin
   readonly #bounds: Bounds
@@ -44,12 +52,11 @@ export class KeyRing {
     void this.#fetch()
   }
 
-  /** The key for a token's header: at once where it is known, after a fetch where it is not. Never rejects. */
   find(kid: string | null, alg: AlgorithmName): Found | Promise<Found> {
     return this.#current()?.pick(kid, alg) ?? this.#queue(kid, alg)
   }
 
-  status(): { readonly keys: number; readonly ageSeconds: number | null; readonly lastError: string | null } {
+  status(): ReturnType<Keys['status']> {
     const keys = this.#current()
     const age = keys === null ? null : Math.round((this.#deps.clock.monotonic() - this.#obtainedAt) / 1000)
     return { keys: keys?.keys.length ?? 0, ageSeconds: age, lastError: this.#lastError }

@@ -11,7 +11,7 @@ import { Nonces } from './nonces.ts'
 import { Replays } from './replay.ts'
 
 /** What of a request says whose token it carries, and proves that its sender holds the keys of that token. */
-export type Shown = Pick<Origin, 'method' | 'host' | 'target' | 'publicUrl' | 'dpop' | 'clientCertificate'>
+export type Shown = Pick<Origin, 'method' | 'host' | 'target' | 'publicUrl' | 'dpop' | 'clientCertificate' | 'mappedCaller'>
 
 /** A bound token as it was shown. */
 export interface Claimed {

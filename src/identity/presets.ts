@@ -2,7 +2,9 @@ import type { AlgorithmName } from './algorithms.ts'
 
 /** What a token's `typ` header may say. `absent` stands for a token without the header; the last is Okta's own word for an access token. */
 export const tokenTypes = ['at+jwt', 'JWT', 'absent', 'okta-internal-at+jwt'] as const
-export type TokenType = (typeof tokenTypes)[number]
+/** Of the sessions that Postern itself signs for callers of AWS; no configuration can name it. */
+export const sessionType = 'postern-session+jwt'
+export type TokenType = (typeof tokenTypes)[number] | typeof sessionType
 
 export const audienceClaims = ['aud', 'client_id', 'azp'] as const
 export type AudienceClaim = (typeof audienceClaims)[number]

@@ -1,8 +1,15 @@
 import { createHash } from 'node:crypto'
 import type { AlgorithmName } from './algorithms.ts'
+import type { AwsIamSettings } from './aws-iam-settings.ts'
 import { type ClientSecret, type IntrospectionSettings, introspectionSettings } from './introspection-settings.ts'
 import { type Concrete, concreteIssuers, type IssuerEntry } from './issuer-entry.ts'
-import type { AudienceClaim, TokenType } from './presets.ts'
+import { type AudienceClaim, sessionType, type TokenType } from './presets.ts'
+
+/** Which callers of AWS are accepted. */
+export interface AwsCallers {
+  readonly partition: string
+  readonly accounts: readonly string[]
+}
 
 /** The effective settings of one issuer. */
 export interface IssuerSettings {
@@ -36,6 +43,8 @@ export interface IssuerSettings {
   readonly allowHttpLoopback: boolean
   /** How the provider is asked about tokens; null: it is not. */
   readonly introspection: IntrospectionSettings | null
+  /** Set where Postern itself names the callers; null for a provider. */
+  readonly aws: AwsCallers | null
   /** Of all of the above: two settings with one digest judge every token alike. */
   readonly digest: string
 }
@@ -45,7 +54,7 @@ export const issuerSettings = (entry: IssuerEntry, ca: string | null, client: Cl
   concreteIssuers(entry).map(concrete => settingsOf(concrete, entry, ca, client))
 
 const settingsOf = (concrete: Concrete, entry: IssuerEntry, ca: string | null, client: ClientSecret | null): IssuerSettings => {
-  const settings = {
+  return withDigest({
     ...concrete,
     jwksUri: entry['jwks-uri'],
     audiences: entry.audiences,
@@ -64,6 +73,34 @@ const settingsOf = (concrete: Concrete, entry: IssuerEntry, ca: string | null, c
     allowPrivateAddresses: entry['allow-private-addresses'],
     allowHttpLoopback: entry['allow-http-loopback'],
     introspection: entry.introspection === null || client === null ? null : introspectionSettings(entry.introspection, client),
-  }
-  return Object.freeze({ ...settings, digest: createHash('sha256').update(JSON.stringify(settings)).digest('hex') })
+    aws: null,
+  })
 }
+
+const withDigest = (settings: Omit<IssuerSettings, 'digest'>): IssuerSettings =>
+  Object.freeze({ ...settings, digest: createHash('sha256').update(JSON.stringify(settings)).digest('hex') })
+
+/** Callers of AWS as one more issuer: what names issuers, denies their callers or ends their streams finds it among the others. */
+export const awsIssuerSettings = ({ issuer, audiences, accounts, partition, sessions }: AwsIamSettings): IssuerSettings =>
+  withDigest({
+    issuer,
+    bound: null,
+    jwksUri: null,
+    audiences: Object.freeze([...audiences]),
+    algorithms: ['EdDSA'],
+    typ: sessions === null ? [] : [sessionType],
+    kidRequired: true,
+    audienceClaims: ['aud'],
+    requiredClaims: [['aws_account', accounts]],
+    oneOfClaims: [],
+    oneOfScopes: [],
+    idTokens: false,
+    clockTolerance: 30_000,
+    maxLifetime: 3_600_000,
+    ca: null,
+    proxy: null,
+    allowPrivateAddresses: false,
+    allowHttpLoopback: false,
+    introspection: null,
+    aws: { partition, accounts },
+  })

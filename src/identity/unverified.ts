@@ -47,6 +47,7 @@ export const readUnverified = (token: string, now: number): Unverified | Refusal
     oneOfScopes: [],
     idTokens: false,
     introspection: null,
+    aws: null,
     digest: '',
   }
   const accepted = acceptClaims(payload, type, settings, now)

@@ -6,7 +6,7 @@ export interface ExchangeEntry {
   readonly kind: 'exchange'
   /**
    * `PST2001` for a request that was allowed and answered by the backend, `PST2002` for what Postern tells everybody,
-   * `PST2003` for one that another proxy was allowed to send on, else the problem's code.
+   * `PST2003` for one that another proxy was allowed to send on, `PST2004` for a session, else the problem's code.
    */
   readonly code: string
   /** Milliseconds since the epoch at which the request arrived. */

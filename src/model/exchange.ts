@@ -10,7 +10,20 @@ export interface Target {
 }
 
 /** How a request proved that it came through the gateway; `decide-peer`: another proxy asks about it and sends it on. */
-export type Proof = 'shared-secret' | 'client-certificate' | 'source-range' | 'none-accept-direct-traffic' | 'decide-peer'
+export type Proof = 'shared-secret' | 'client-certificate' | 'source-range' | 'assertion' | 'none-accept-direct-traffic' | 'decide-peer'
+
+/** What a component in front signed, for one request. */
+export interface Asserted {
+  /** Thumbprint of its key: with `jti` the name of this assertion. */
+  readonly signer: string
+  readonly jti: string
+  /** Milliseconds since the epoch from which on it is worth nothing. */
+  readonly until: number
+  readonly method: string
+  readonly host: string
+  /** Null where it was signed for every path of the host. */
+  readonly url: string | null
+}
 
 /** One configured route (contract 2). */
 export interface Route {
@@ -23,6 +36,14 @@ export interface Route {
   readonly preflight: 'refuse' | 'forward'
   /** Base of the URLs that clients use, canonical, without a trailing slash; what follows is the path after `strip-prefix`. */
   readonly publicUrl: string
+}
+
+/** Who signed a request with AWS credentials, as the gateway that checked the signature says. */
+export interface MappedCaller {
+  readonly userArn: string
+  readonly accountId: string
+  /** Null for an account of no organization. */
+  readonly orgId: string | null
 }
 
 /**
@@ -45,12 +66,14 @@ export interface Origin {
   readonly route: Route | null
   /** From the configuration, never from `Host`: what proofs of possession are made for. Null for a host without a route. */
   readonly publicUrl: string | null
-  /** The single `Authorization` value as received, or null. */
+  /** The single `Authorization` value as received, or null; also null where it was the signature by which the gateway knows the mapped caller. */
   readonly authorization: string | null
   /** The single `DPoP` value as received, or null. */
   readonly dpop: string | null
   /** SHA-256 of the certificate that the client proved (RFC 8705), or null. */
   readonly clientCertificate: Buffer | null
+  /** Null where the gateway names none. */
+  readonly mappedCaller: MappedCaller | null
   /** End-to-end fields, name and value alternating, lower-case names, without anything Postern owns or consumed. */
   readonly headers: readonly string[]
   readonly userAgent: string

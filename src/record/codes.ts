@@ -12,6 +12,9 @@ export const toldCode = 'PST2002'
 /** Code of an exchange that another proxy asked about and was allowed to send on. */
 export const decidedCode = 'PST2003'
 
+/** Code of an exchange by which a caller of AWS was given a session. */
+export const sessionCode = 'PST2004'
+
 /** Codes of records that are not exchanges; like those of problems they never change their meaning. */
 export const eventCodes = {
   'process-start': 'PST7001',

@@ -23,6 +23,10 @@ export interface MetricSources {
   readonly tokenCache: () => { readonly entries: number; readonly bytes: number } | null
   /** DPoP proofs remembered. */
   readonly proofs: () => number
+  /** Assertions of the gateway remembered. */
+  readonly gatewayAssertions: () => number
+  /** Requests that callers of AWS signed for a session, remembered. */
+  readonly awsRequests: () => number
   readonly inFlight: () => number
   /** Buckets of rate limits that are not full. */
   readonly rateBuckets: () => number
@@ -47,6 +51,8 @@ export interface Metrics {
   policyError(tenant: string | null, rule: string): void
   /** `issuer`: a configured one, or null. */
   token(issuer: string | null, result: string): void
+  /** A call of AWS STS for a session. */
+  awsCall(result: string): void
   proof(proof: string, result: 'passed' | 'missing' | 'wrong'): void
   upstream(name: string, result: string): void
   /** `ms`: from the claim to the hand-over, of one that is done. */
@@ -92,6 +98,7 @@ export const createMetrics = ({ version, clock, sources, runtime }: MetricsOptio
   )
   const tokens = counter('postern_token_validation_total', 'Tokens looked at.', ['issuer', 'result'], [words, words])
   const proofs = counter('postern_gateway_proof_total', 'Requests by their proof of the gateway.', ['proof', 'result'], [8, 8])
+  const awsCalls = counter('postern_aws_sts_calls_total', 'Calls of AWS STS for a session.', ['result'], [8])
   const upstreams = counter('postern_upstream_requests_total', 'Requests sent on.', ['upstream', 'result'], [names, words])
   const rotations = counter('postern_credential_rotations_total', 'Rotations of a role.', ['role', 'result'], [names, 4])
   const rotationTimes = new Histogram({
@@ -109,6 +116,7 @@ export const createMetrics = ({ version, clock, sources, runtime }: MetricsOptio
     refusal: code => void refusals.at(code, problems[code].reason).n++,
     policyError: (tenant, rule) => void errors.at(tenant ?? none, rule).n++,
     token: (issuer, result) => void tokens.at(issuer ?? none, result).n++,
+    awsCall: result => void awsCalls.at(result).n++,
     proof: (proof, result) => void proofs.at(proof, result).n++,
     upstream: (name, result) => void upstreams.at(name, result).n++,
     rotation: (role, result, ms) => {
@@ -226,6 +234,12 @@ const registerGauges = (registry: Registry, version: string, clock: Clock, sourc
   gauge('postern_token_cache_entries', 'Verified tokens kept.', [], () => one(sources.tokenCache()?.entries))
   gauge('postern_token_cache_bytes', 'Bytes of the verified tokens kept.', [], () => one(sources.tokenCache()?.bytes))
   gauge('postern_dpop_proofs', 'DPoP proofs remembered; at 400000, new ones are refused with 503.', [], () => one(sources.proofs()))
+  gauge('postern_gateway_assertions', 'Assertions of the gateway remembered; at 400000, new ones are refused with 503.', [], () =>
+    one(sources.gatewayAssertions()),
+  )
+  gauge('postern_aws_requests', 'Signed requests of AWS callers remembered; at 20000, new ones are refused with 503.', [], () =>
+    one(sources.awsRequests()),
+  )
   gauge('postern_limits_in_flight', 'Requests under way.', [], () => one(sources.inFlight()))
   gauge('postern_limits_buckets', 'Token buckets kept for limits of policies.', [], () => one(sources.rateBuckets()))
   gauge('postern_limits_hide_bytes', 'Bytes held by replies from which members are removed.', [], () => one(sources.hideBytes()))

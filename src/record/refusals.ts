@@ -1,5 +1,6 @@
 import type { ExchangeEntry } from '../model/audit.ts'
 import type { Clock } from '../model/deps.ts'
+import { sessionCode } from './codes.ts'
 import { sourcePrefix } from './source-prefix.ts'
 
 /** Unauthenticated records a second and source prefix that are still written one by one, after a burst. */
@@ -61,6 +62,8 @@ export class Refusals {
   takes(entry: ExchangeEntry, faulty: boolean): boolean {
     // A preflight is allowed, but anybody may send it.
     if (entry.effect === 'allow' && entry.subject !== null && entry.code !== 'PST6001') return false
+    // Few, and each may stand for a thousand requests.
+    if (entry.code === sessionCode) return false
     const alone = !faulty && !this.shareUsed && this.#admits(sourceOf(entry))
     if (!alone) this.#fold(entry)
     return !alone

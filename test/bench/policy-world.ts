@@ -176,6 +176,7 @@ export const factsOf = ({ identity, target, clientIp }: Question): Facts => {
       authorization: null,
       dpop: null,
       clientCertificate: null,
+      mappedCaller: null,
       headers: ['accept', 'application/json', 'x-purpose', 'bench'],
       userAgent: 'bench',
     },

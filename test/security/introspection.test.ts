@@ -90,6 +90,7 @@ describe('opaque tokens of a real provider', () => {
       publicUrl: 'https://api.example.com',
       dpop,
       clientCertificate: null,
+      mappedCaller: null,
     })
     const proof = () => proofOf(key, token, 'https://api.example.com/v1', Date.now())
     expect(await identifier.identify(`Bearer ${token}`, shown(proof()))).toMatchObject({ code: 'PST3012' })
@@ -105,7 +106,14 @@ describe('opaque tokens of a real provider', () => {
     expect([status, body['token_type']]).toEqual([200, 'DPoP'])
     const token = String(body['access_token'])
     const publicUrl = 'https://api.example.com'
-    const shown = { method: 'GET', host: '', target: { path: '/v1', query: null }, publicUrl, clientCertificate: null } as const
+    const shown = {
+      method: 'GET',
+      host: '',
+      target: { path: '/v1', query: null },
+      publicUrl,
+      clientCertificate: null,
+      mappedCaller: null,
+    } as const
     const dpop = proofOf(key, token, `${publicUrl}/v1`, Date.now())
     expect(await identifier.identify(`DPoP ${token}`, { ...shown, dpop })).toMatchObject({ subject: 'app' })
     expect(await identifier.identify(`DPoP ${token}`, { ...shown, dpop })).toMatchObject({ code: 'PST3016' })

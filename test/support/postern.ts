@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { Writable } from 'node:stream'
 import { startApp } from '../../src/app.ts'
-import { systemClock } from '../../src/deps.ts'
+import { createDeps, systemClock } from '../../src/deps.ts'
+import type { Fetch } from '../../src/model/deps.ts'
 import type { Finding } from '../../src/model/finding.ts'
 import { writeKeyPair } from '../../src/record/keys.ts'
 import { createLog } from '../../src/record/log.ts'
@@ -161,12 +162,18 @@ export const startPostern = async (options: PosternOptions): Promise<TestPostern
   return started
 }
 
-export const startFrom = async (configFile: string): Promise<TestPostern | readonly Finding[]> => {
+/** `fetch` in place of the real one: for what cannot be called from here. */
+export const startFrom = async (configFile: string, fetch?: Fetch): Promise<TestPostern | readonly Finding[]> => {
   const dir = dirname(configFile)
   const stdout = collector()
   const stderr = collector()
   const log = createLog({ level: 'debug', out: stderr.stream, clock: systemClock })
-  const app = await startApp({ configFile, defaultState: join(dir, 'state'), strict: false, stdout: stdout.stream }, log)
+  const deps = createDeps(log)
+  const app = await startApp(
+    { configFile, defaultState: join(dir, 'state'), strict: false, stdout: stdout.stream },
+    log,
+    fetch === undefined ? deps : { ...deps, fetch },
+  )
   if (!('proxy' in app)) return app
   const portOf = (at: object): number => ('port' in at ? Number(at.port) : 0)
   const port = portOf(app.proxy)

@@ -124,6 +124,7 @@ export const requestFacts = (
     authorization: null,
     dpop: null,
     clientCertificate: null,
+    mappedCaller: null,
     userAgent: '',
   } as const
   return { origin: { id: 'test', method, target, headers, host, clientIp, ...proved }, identity, now, zones }

@@ -62,6 +62,7 @@ const room = async (
         publicUrl: null,
         dpop: null,
         clientCertificate: null,
+        mappedCaller: null,
       } as const
       const result = await made.identifier.identify(`Bearer ${token}`, shown)
       return result instanceof Refusal ? `${result.code} ${result.detail}` : 'ok'

@@ -37,6 +37,7 @@ const request: Shown = {
   publicUrl: base,
   dpop: null,
   clientCertificate: null,
+  mappedCaller: null,
 }
 
 const room = async (dpop?: Partial<DpopSettings>, bounds = {}): Promise<Room> => {

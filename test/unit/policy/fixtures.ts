@@ -88,6 +88,7 @@ export const facts = (asked: Asked = {}): Facts => {
       authorization: null,
       dpop: null,
       clientCertificate: null,
+      mappedCaller: null,
       headers: asked.headers ?? [],
       userAgent: '',
     },

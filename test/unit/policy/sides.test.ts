@@ -77,6 +77,9 @@ describe('callers: true, false and error on both sides', () => {
     expect(both('cognito:groups', { 'cognito:groups': ['staff'] })).toEqual(holds)
     expect(both('/realm_access/roles', { realm_access: { roles: ['staff'] } })).toEqual(holds)
     expect(both('/a~1b/0', { 'a/b': [['staff']] })).toEqual(holds)
+    // What AWS STS says of a caller stands in one namespaced claim.
+    const ofSts = { principal_tags: { teams: ['staff'] } }
+    expect(both('/https:~1~1sts.amazonaws.com~1/principal_tags/teams', { 'https://sts.amazonaws.com/': ofSts })).toEqual(holds)
     expect(both('/realm_access/roles', { realm_access: {} })).toEqual(fails)
     expect(both('/realm_access/roles', {})).toEqual(fails)
     expect(both('/realm_access/roles', { realm_access: 'x' })).toEqual(unsure)
