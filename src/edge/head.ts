@@ -195,7 +195,7 @@ export const readAuthority = (value: string): string | null => {
   if (found[1] !== undefined) return isIP(found[1]) === 6 ? `[${found[1].toLowerCase()}]` : null
   const name = (found[2] ?? '').toLowerCase()
   const bare = name.endsWith('.') ? name.slice(0, -1) : name
-  return bare === '' || bare.includes('..') ? null : bare
+  return bare === '' || name.includes('..') ? null : bare
 }
 
 const withoutNominated = (fields: Fields): readonly string[] | Refusal => {
