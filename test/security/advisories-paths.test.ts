@@ -165,7 +165,7 @@ describe('a deny is not walked around', () => {
   it('T7: by a prefix that is removed after the decision: what is decided is what is sent', async () => {
     const own = await openDoor({
       policies,
-      sections: { gateway: 'gateway: { proof: [shared-secret], secret-files: [gateway.secret], strip-prefix: /prod }' },
+      sections: () => ({ gateway: 'gateway: { proof: [shared-secret], secret-files: [gateway.secret], strip-prefix: /prod }' }),
     })
     onTestFinished(() => own.stop())
     const outcome = async (target: string) => [statusOf(await own.raw(target)), own.backend.seen.splice(0).map(({ url }) => url)]

@@ -14,11 +14,13 @@ export interface Door {
   stop(): Promise<void>
 }
 
-export type DoorOptions = Omit<Partial<PosternOptions>, 'policies'> & {
+export interface DoorOptions {
   readonly policies?: (issuer: string) => Readonly<Record<string, string>>
+  readonly sections?: (upstreamPort: number, issuer: string) => Readonly<Record<string, string>>
+  readonly files?: PosternOptions['files']
 }
 
-export const openDoor = async ({ policies, ...options }: DoorOptions = {}): Promise<Door> => {
+export const openDoor = async ({ policies, sections, files = {} }: DoorOptions = {}): Promise<Door> => {
   const key = makeKey('ES256', 'door')
   const provider = await serve((request, response) => {
     const body = request.url === '/jwks' ? { keys: [key.jwk] } : { issuer: provider.url, jwks_uri: `${provider.url}/jwks` }
@@ -29,7 +31,8 @@ export const openDoor = async ({ policies, ...options }: DoorOptions = {}): Prom
   const postern = await startPostern({
     issuer,
     upstreamPort: backend.port,
-    ...options,
+    files,
+    ...(sections === undefined ? {} : { sections: sections(backend.port, issuer) }),
     ...(policies === undefined ? {} : { policies: policies(issuer) }),
   })
   const token: Door['token'] = (changes = {}, header = {}) =>
