@@ -35,6 +35,8 @@ export const openDoor = async ({ policies, sections, files = {} }: DoorOptions =
     ...(sections === undefined ? {} : { sections: sections(backend.port, issuer) }),
     ...(policies === undefined ? {} : { policies: policies(issuer) }),
   })
+  // Otherwise every test that expects a refusal would pass.
+  if (postern.log().includes('NOT served')) throw new Error(postern.log())
   const token: Door['token'] = (changes = {}, header = {}) =>
     tokenOf(key, claimsAt(Date.now(), issuer, { aud: 'postern-demo', tenant: 'acme', groups: ['staff'], ...changes }), header)
   const usual = token()
