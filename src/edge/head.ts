@@ -40,6 +40,12 @@ const isMethod = (method: string | undefined): method is Method => (methods as r
 /** More fields than this are refused: hidden ones past Node's own cap were CVE-2026-58044. */
 const maxFields = 200
 
+/** Around the members of a list; no other blank separates (RFC 9110 section 5.6.3). */
+const blanks = /^[ \t]+|[ \t]+$/g
+const fieldName = /^[a-z0-9!#$%&'*+.^_`|~-]+$/
+/** RFC 9110 section 7.8. */
+const protocols = /^(?:[\w!#$%&'*+.^`|~-]+(?:\/[\w!#$%&'*+.^`|~-]+)?)?(?:[ \t]*,[ \t]*(?:[\w!#$%&'*+.^`|~-]+(?:\/[\w!#$%&'*+.^`|~-]+)?)?)*$/
+
 /** One pass over the fields, in the order they came. */
 class Fields {
   readonly kept: string[] = []
@@ -80,7 +86,7 @@ class Fields {
         this.transferEncoding = value
         break
       case 'connection':
-        for (const token of value.split(',')) this.nominated.push(token.trim().toLowerCase())
+        for (const token of value.split(',')) this.nominated.push(token.replaceAll(blanks, '').toLowerCase())
         break
       default:
         this.#addRare(role, value)
@@ -136,6 +142,7 @@ export const readHead = (raw: RawHead): Head | Refusal => {
   const headers = withoutNominated(fields)
   if (headers instanceof Refusal) return headers
   if (fields.expect !== null && fields.expect.toLowerCase() !== '100-continue') return new Refusal('PST1009')
+  if (fields.upgrade !== null && !protocols.test(fields.upgrade)) return new Refusal('PST1001', 'upgrade')
   const upgrading = fields.upgrade !== null && fields.nominated.includes('upgrade')
   return {
     method,
@@ -201,7 +208,7 @@ export const readAuthority = (value: string): string | null => {
 const withoutNominated = (fields: Fields): readonly string[] | Refusal => {
   const names = fields.nominated.filter(name => name !== 'close' && name !== 'keep-alive' && name !== 'upgrade' && name !== '')
   if (names.length === 0) return fields.kept
-  for (const name of names) if (!mayBeNominated(name)) return new Refusal('PST1005', 'connection')
+  for (const name of names) if (!fieldName.test(name) || !mayBeNominated(name)) return new Refusal('PST1005', 'connection')
   return fields.kept.filter((_, i) => !names.includes(fields.kept[i - (i % 2)] ?? ''))
 }
 

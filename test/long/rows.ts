@@ -37,5 +37,9 @@ export const rows = (seed: number): readonly Row[] => [
     SEED: String(seed),
     CASES: '500',
   }),
+  testing('requests: no reader of heads, tokens and targets takes what the grammars of the RFCs refuse', 'test/security/fuzz.test.ts', {
+    SEED: String(seed),
+    CASES: '1000000',
+  }),
   testing('replay agrees with deciding again', 'test/unit/policy/replay-property.test.ts', { SEED: String(seed), CASES: '2000' }),
 ]
