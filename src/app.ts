@@ -80,6 +80,7 @@ const lateSources = (get: () => MetricSources | null): MetricSources => ({
   streams: () => get()?.streams() ?? 0,
   hideBytes: () => get()?.hideBytes() ?? 0,
   directTraffic: () => get()?.directTraffic() ?? false,
+  gatewayCertificates: () => get()?.gatewayCertificates() ?? [],
 })
 
 const startAudit = async (loaded: LoadedConfig, deps: Deps, options: AppOptions): Promise<RunningAudit | readonly Finding[]> => {

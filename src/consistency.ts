@@ -26,6 +26,12 @@ export const inconsistencies = (read: ReadConfig, composition: Composition): rea
         'C601',
         `no policy recognises the host ${route.host} of route ${route.name}: its requests would get 403. Compare recognise.host.`,
       )
+    if (route.preflight === 'forward' && composition.engine.tenantOfHost(route.host) === null)
+      warn(
+        'routes',
+        'C604',
+        `the host ${route.host} of route ${route.name} does not belong to exactly one tenant: its preflights would get 401. Write recognise.host in every policy.`,
+      )
     const delivery = config.upstreams.get(route.upstream)?.delivery ?? 'none'
     for (const { tenant, recognise, rules } of documents)
       if (delivery === 'none' && (recognise?.host?.includes(route.host) ?? false) && rules.some(rule => rule.role !== null))

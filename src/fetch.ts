@@ -3,8 +3,9 @@ import { Agent as HttpAgent, type IncomingMessage, request as plainRequest, type
 import { Agent as HttpsAgent, request as tlsRequest } from 'node:https'
 import { isIP, type LookupFunction } from 'node:net'
 import { createSecureContext, rootCertificates, type SecureContext } from 'node:tls'
-import { isLoopback } from './config/values.ts'
+import { isWithinReach } from './config/reach.ts'
 import type { Fetch, FetchInit, FetchReply } from './model/deps.ts'
+import { tunnelAgent } from './tunnel.ts'
 
 /** Every address of a name; none with an error. */
 export type Resolve = (hostname: string, done: (error: Error | null, addresses: readonly LookupAddress[]) => void) => void
@@ -28,8 +29,10 @@ export const createFetch = (resolve: Resolve = systemResolve): Fetch => {
     const target = targetOf(url, init)
     const options = optionsFor(target, init, resolve)
     if (target.protocol === 'http:') return exchange(done => plainRequest(target, { ...options, agent: new HttpAgent() }, done), init)
-    const agent = new HttpsAgent({ maxCachedSessions: 0 })
-    const tls = { ...options, agent, secureContext: trust(init.ca), rejectUnauthorized: true }
+    const { proxy, timeout } = init
+    const secureContext = trust(init.ca)
+    const agent = proxy === undefined ? new HttpsAgent({ maxCachedSessions: 0 }) : tunnelAgent({ proxy, secureContext, timeout })
+    const tls = { ...options, agent, secureContext, rejectUnauthorized: true }
     return exchange(done => tlsRequest(target, tls, done), init)
   }
 }
@@ -40,7 +43,7 @@ const targetOf = (url: string, init: FetchInit): URL => {
   if (target.username || target.password) throw new Error('the URL carries a user or password')
   const host = target.hostname.replace(/^\[|\]$/g, '')
   // No lookup happens for a literal, so it is judged here.
-  if (init.loopbackOnly && isIP(host) !== 0 && !isLoopback(host)) throw new Error(`${host} is not a loopback address`)
+  if (isIP(host) !== 0 && !isWithinReach(host, init.reach)) throw new Error(`${host} is not a ${init.reach} address`)
   return target
 }
 
@@ -56,18 +59,18 @@ const optionsFor = (target: URL, init: FetchInit, resolve: Resolve): RequestOpti
   },
   maxHeaderSize: 16 * 1024,
   insecureHTTPParser: false,
-  ...(init.loopbackOnly ? { lookup: loopbackLookup(resolve) } : {}),
+  lookup: boundLookup(resolve, init.reach),
 })
 
-/** Every address that a name resolves to must be loopback: the connection may go to any of them. */
-const loopbackLookup =
-  (resolve: Resolve): LookupFunction =>
+/** Every address that a name resolves to must be within reach: the connection may go to any of them. */
+const boundLookup =
+  (resolve: Resolve, reach: FetchInit['reach']): LookupFunction =>
   (hostname, options, callback) => {
     resolve(hostname, (error, addresses) => {
-      const other = addresses.find(({ address }) => !isLoopback(address))
+      const other = addresses.find(({ address }) => !isWithinReach(address, reach))
       const first = addresses[0]
       if (error) callback(error, '', 0)
-      else if (other || !first) callback(new Error(`${hostname} resolves to ${other?.address ?? 'nothing'}, not loopback`), '', 0)
+      else if (other || !first) callback(new Error(`${hostname} resolves to ${other?.address ?? 'nothing'}, not ${reach}`), '', 0)
       else if (options.all) callback(null, [...addresses])
       else callback(null, first.address, first.family)
     })
@@ -94,10 +97,11 @@ const exchange = (start: Start, init: FetchInit): Promise<FetchReply> =>
       request.destroy()
     }
     request.on('error', error => end(new Error(causeOf(error), { cause: error })))
-    if (init.loopbackOnly)
+    if (init.proxy === undefined)
       request.once('socket', socket =>
         socket.once('connect', () => {
-          if (!isLoopback(socket.remoteAddress ?? '')) end(new Error(`connected to ${socket.remoteAddress}, not loopback`))
+          if (!isWithinReach(socket.remoteAddress ?? '', init.reach))
+            end(new Error(`connected to ${socket.remoteAddress}, not ${init.reach}`))
         }),
       )
     request.end(init.body)

@@ -3,11 +3,11 @@ import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import type { Bearer } from './credentials/endpoint.ts'
 import type { Sealer } from './credentials/seal.ts'
+import type { TlsMaterial } from './edge/tls.ts'
 import type { AssertionKeys } from './identity/assertion.ts'
 import type { DpopSettings } from './identity/dpop-settings.ts'
 import { type IssuerSettings, issuerSettings } from './identity/settings.ts'
 import type { RecipientKey } from './model/credential.ts'
-import type { Proof } from './model/exchange.ts'
 import type { Finding } from './model/finding.ts'
 import type { SecretBytes } from './model/secret.ts'
 import { errorCode, NamedFiles } from './named-files.ts'
@@ -23,6 +23,8 @@ export interface LoadedConfig {
   readonly secrets: readonly SecretBytes[]
   /** Of `audit.hash-key-files`. */
   readonly hashKeys: readonly SecretBytes[]
+  /** Of `listen.tls`. */
+  readonly tls: TlsMaterial | null
   readonly issuers: readonly IssuerSettings[]
   readonly dpop: DpopSettings
   /** Absolute paths of the files with secrets, which change on their own. */
@@ -60,6 +62,7 @@ export const loadConfig = async (file: string): Promise<LoadedConfig | readonly 
     read.config.gateway['secret-files'].map((path, i) => files.secret(path, 'gateway.secret-files', `secret file ${i + 1}`)),
   )
   const hashKeys = await Promise.all(read.config.audit['hash-key-files'].map(path => files.hashKey(path)))
+  const tls = read.config.listen.tls === null ? null : await files.tls(read.config.listen.tls)
   const nonceKey =
     dpop['nonce-key-file'] === null ? null : await files.secret(dpop['nonce-key-file'], 'dpop.nonce-key-file', 'the key of the nonces')
   const issuers = await Promise.all(
@@ -95,6 +98,7 @@ export const loadConfig = async (file: string): Promise<LoadedConfig | readonly 
     config: read.config,
     digest: digest.digest('hex'),
     secrets,
+    tls,
     issuers: issuers.flat(),
     dpop: { maxAge: dpop['max-age'], nonce: dpop.nonce, nonceKey },
     secretFiles: files.secretFiles,
@@ -120,7 +124,3 @@ export const assertionKeys = ({ config: { assertion }, assertionKeys: keys }: Lo
 /** Who signs what is sealed for backends, or null where nobody can. */
 export const sealerOf = ({ config: { assertion }, assertionKeys: [key] }: LoadedConfig): Sealer | null =>
   assertion === null || key === undefined ? null : { issuer: assertion.issuer, key }
-
-/** The proof in force: `none-accept-direct-traffic` stands alone, so one word tells all. */
-export const proofOf = (config: Config): Proof =>
-  config.gateway.proof.includes('none-accept-direct-traffic') ? 'none-accept-direct-traffic' : 'shared-secret'

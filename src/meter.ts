@@ -1,15 +1,26 @@
 import type { Audit, ExchangeEntry } from './model/audit.ts'
 import type { Clock } from './model/deps.ts'
+import type { Proof } from './model/exchange.ts'
 import { type ProblemCode, problems, type Refusal } from './model/problem.ts'
 import type { Metrics } from './record/metrics.ts'
 import { malformedEntry } from './trail.ts'
+
+/** Which proof a request lacked. */
+const unprovedBy: Readonly<Record<string, readonly [proof: Proof, result: 'missing' | 'wrong']>> = {
+  PST1101: ['shared-secret', 'missing'],
+  PST1102: ['shared-secret', 'wrong'],
+  PST1104: ['client-certificate', 'missing'],
+  PST1105: ['client-certificate', 'wrong'],
+  PST1106: ['source-range', 'wrong'],
+}
 
 /** What one finished exchange adds to the metrics. Routes, tenants, rules and upstreams are names of the configuration; nothing here is the client's. */
 export const meterExchange = (metrics: Metrics, entry: ExchangeEntry): void => {
   metrics.exchange(entry.route, entry.method, entry.status, entry.ms)
   if (entry.code in problems) metrics.refusal(entry.code as ProblemCode)
-  if (entry.code === 'PST1101' || entry.code === 'PST1102') metrics.proof('shared-secret', entry.code === 'PST1101' ? 'missing' : 'wrong')
-  else if (entry.proof !== null) metrics.proof(entry.proof, 'passed')
+  const unproved = unprovedBy[entry.code]
+  if (unproved !== undefined) metrics.proof(...unproved)
+  else for (const proof of entry.proof) metrics.proof(proof, 'passed')
   if (entry.observed !== null) metrics.decision(entry.tenant, 'deny', entry.observed.rule, 'observe')
   else if (entry.rule !== '') metrics.decision(entry.tenant, entry.effect, entry.rule, 'enforce')
   if (entry.shadow !== null) metrics.decision(entry.tenant, entry.shadow.effect === 'allow' ? 'allow' : 'deny', entry.shadow.rule, 'shadow')

@@ -3,6 +3,8 @@ import { readFile } from 'node:fs/promises'
 import { basename, resolve } from 'node:path'
 import type { Bearer } from './credentials/endpoint.ts'
 import { readRecipientKey } from './credentials/seal.ts'
+import type { ListenSettings } from './edge/settings.ts'
+import { type TlsMaterial, tlsFault } from './edge/tls.ts'
 import type { ClientSecret, IntrospectionEntry } from './identity/introspection-settings.ts'
 import type { RecipientKey } from './model/credential.ts'
 import { Secret, SecretBytes } from './model/secret.ts'
@@ -36,6 +38,21 @@ export class NamedFiles {
   ): Promise<Bearer> {
     const token = await this.#secret(path, 'credentials.endpoint.bearers', `token file ${index + 1}`)
     return { name: basename(path), digest: createHash('sha256').update(token).digest(), roles }
+  }
+
+  /** What the proxy's listener shows and whom it trusts, if the parts fit each other. */
+  async tls(of: NonNullable<ListenSettings['tls']>): Promise<TlsMaterial> {
+    const { 'cert-file': certificate, 'key-file': key, 'client-ca-file': clientCa } = of
+    // They are renewed on their own, like secrets.
+    for (const path of [certificate, clientCa]) if (path !== null) this.secretFiles.push(resolve(this.#folder, path))
+    const material = {
+      certificate: await this.pem(certificate, 'listen.tls.cert-file'),
+      key: new SecretBytes(await this.#secretBytes(key, 'listen.tls.key-file', key)),
+      clientCa: clientCa === null ? null : await this.pem(clientCa, 'listen.tls.client-ca-file'),
+    }
+    const fault = tlsFault(material)
+    if (this.#read.source.ok && fault !== null) this.#wrong(`listen.tls.${fault.key}`, 204, fault.message)
+    return material
   }
 
   /** What the introspecting client shows of itself. */

@@ -1,3 +1,4 @@
+import { isDirect } from './edge/trust.ts'
 import type { ExchangeEntry } from './model/audit.ts'
 import type { Log } from './model/deps.ts'
 import type { Snapshot } from './snapshot.ts'
@@ -24,9 +25,9 @@ export class Notices {
 
 /** The first line of a process that serves, and a louder one where it asks for no proof. */
 export const announce = (log: Log, { gateway, digest }: Snapshot, proxy: string, ops: string): void => {
-  if (gateway.proof === 'none-accept-direct-traffic')
+  if (isDirect(gateway))
     log.warn(
-      { proof: gateway.proof },
+      { proof: gateway.proof.join() },
       'ANYONE WHO REACHES THIS PORT IS SERVED: no proof of the gateway is asked for; host and client address are whatever the peer says',
     )
   log.info({ proxy, ops, snapshot: digest, version }, 'serving')

@@ -4,10 +4,12 @@ import type { MaskRoom } from './edge/hide/mask.ts'
 import type { HideMemory } from './edge/hide/memory.ts'
 import type { Incoming } from './edge/listen.ts'
 import { oblige } from './edge/oblige.ts'
+import type { PeerCertificate } from './edge/peer-certificate.ts'
 import { refuse } from './edge/refuse.ts'
 import { trust } from './edge/trust.ts'
 import type { InFlight } from './limits/in-flight.ts'
 import type { RateLimiter } from './limits/rate.ts'
+import { metadataOf, tell } from './metadata.ts'
 import type { Audit, ExchangeEntry } from './model/audit.ts'
 import type { Credential, Unavailable } from './model/credential.ts'
 import type { Decision, Denial, ZoneClocks } from './model/decision.ts'
@@ -16,6 +18,7 @@ import type { Answer, Origin, Outgoing, Settled } from './model/exchange.ts'
 import type { Identity } from './model/identity.ts'
 import type { Permit } from './model/permit.ts'
 import { Refusal } from './model/problem.ts'
+import { forwardPreflight, isPreflight } from './preflight.ts'
 import type { Revocation } from './revocation/revocation.ts'
 import type { Snapshot } from './snapshot.ts'
 import { type Admitted, type Streams, tenantOf, watchedAnswer } from './streams.ts'
@@ -51,6 +54,8 @@ export interface Stages {
   readonly leakGuard: (credential: Credential) => LeakGuard
   readonly rates: RateLimiter
   readonly hideMemory: HideMemory
+  /** The gateway proved itself with it. */
+  certificateProved(certificate: PeerCertificate): void
 }
 
 const unanswered: Settled = { bytes: 0, aborted: true }
@@ -74,7 +79,9 @@ export const exchange = async (stages: Stages, incoming: Incoming): Promise<void
     // A refusal that is left unread must not keep its place from others.
     if (result instanceof Refusal) leave()
     const outgoing =
-      result instanceof Refusal ? trail.refuse(result, refuse(result, incoming.id, trail.origin?.gatewayRequestId ?? null)) : result
+      result instanceof Refusal
+        ? trail.refuse(result, refuse(result, incoming.id, trail.origin?.gatewayRequestId ?? null, metadataOf(lease.snapshot, trail)))
+        : result
     settled = outgoing === null ? ended : await answer(incoming, outgoing, trail)
   } catch (fault) {
     stages.log.error(
@@ -113,9 +120,15 @@ const decideAndSend = async (
   if (shed) return shed
 
   if (incoming.head instanceof Refusal) return incoming.head
-  const origin = trust(incoming.head, incoming.id, incoming.peer, snapshot.gateway, snapshot.routes)
+  const { id, peer, certificate } = incoming
+  const origin = trust(incoming.head, { id, peer, certificate, now: trail.time }, snapshot.gateway, snapshot.routes)
   if (origin instanceof Refusal) return origin
   trail.origin = origin
+  if (certificate !== null && origin.proof.includes('client-certificate')) stages.certificateProved(certificate)
+
+  const told = tell(snapshot, origin, trail)
+  if (told !== null) return told
+  if (isPreflight(incoming.head, origin)) return forwardPreflight(stages, snapshot, incoming.gone, trail, origin)
 
   const known = stages.identify(origin.authorization, origin)
   const identity = known instanceof Promise ? await known : known

@@ -11,6 +11,7 @@ import { HideMemory } from './edge/hide/memory.ts'
 import { type Listener, listen } from './edge/listen.ts'
 import { listenOps, type OpsListener } from './edge/ops.ts'
 import { listenOptions } from './front.ts'
+import { GatewayCertificates } from './gateway-certificates.ts'
 import { createHops, type Hops } from './hops.ts'
 import { type Assertions, createAssertions } from './identity/assertion.ts'
 import { createIdentifier, type Identifier } from './identity/identify.ts'
@@ -68,6 +69,7 @@ export class Runtime {
   readonly #streams: Streams
   readonly #reloader: Reloader
   readonly #draining: Draining
+  readonly #certificates: GatewayCertificates
   #listener: Listener | null = null
   #opsListener: OpsListener | null = null
   #control: ControlSocket | null = null
@@ -82,6 +84,7 @@ export class Runtime {
     this.#current = createCurrent(first)
     this.#rates = createRateLimiter(deps.clock, { refused: metrics.limited })
     this.#notices = new Notices(deps.log)
+    this.#certificates = new GatewayCertificates(deps.clock, deps.log)
     this.#identifier = createIdentifier(deps, { validated: (issuer, result) => metrics.token(issuer === '' ? null : issuer, result) })
     this.#assertions = createAssertions(deps.clock)
     this.#hops = createHops(deps.clock)
@@ -112,6 +115,7 @@ export class Runtime {
       rateBuckets: () => this.#rates.size,
       hideBytes: () => this.#hideMemory.used,
       streams: () => this.#streams.size,
+      gatewayCertificates: () => this.#certificates.list(),
       listening: () => (this.#listener === null ? null : { proxy: this.proxy, ops: this.ops }),
       draining: () => this.#draining.on,
       revocation: () => parts.revocation.status(),
@@ -199,9 +203,10 @@ export class Runtime {
       leakGuard: createLeakGuards(),
       rates: this.#rates,
       hideMemory: this.#hideMemory,
+      certificateProved: certificate => this.#certificates.proved(certificate),
     }
     return listen(
-      listenOptions(first),
+      listenOptions(first.loaded),
       {
         exchange: incoming => {
           this.#draining.arrived()
@@ -218,6 +223,7 @@ export class Runtime {
     this.#identifier.configure(next.loaded.issuers, next.loaded.dpop)
     this.#assertions.configure(assertionKeys(next.loaded))
     this.#hops.follow(next.loaded)
+    if (next.loaded.tls !== null) this.#listener?.renew(next.loaded.tls)
     this.#parts.credentials.follow(next.loaded, next.policy.roles)
     this.#streams.review()
   }

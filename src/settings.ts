@@ -18,6 +18,7 @@ import {
 import { Source } from './config/source.ts'
 import { path } from './config/values.ts'
 import { credentialsShape } from './credentials/settings.ts'
+import { gatewayProblems } from './edge/gateway-check.ts'
 import { gatewayShape, limitsShape, listenShape, routeShape } from './edge/settings.ts'
 import { type AssertionSettings, assertionShape } from './identity/assertion-settings.ts'
 import { dpopShape } from './identity/dpop-settings.ts'
@@ -90,18 +91,7 @@ export const readConfig = (file: string, bytes: Buffer): ReadConfig => {
 
 const crossCheck = (config: Config, source: Source, provenance: Provenance): void => {
   const at = (key: string): number => provenance.get(key) ?? 0
-  if (config.gateway.proof.includes('shared-secret') && config.gateway['secret-files'].length === 0)
-    source.error(
-      at('gateway.proof'),
-      202,
-      'shared-secret needs secret-files: [path]. Write at least one file with 32 random bytes or more.',
-    )
-  if (config.gateway['caller-certificate'] === 'header' && config.gateway.proof.includes('none-accept-direct-traffic'))
-    source.error(
-      at('gateway.caller-certificate'),
-      204,
-      'without proof of the gateway anyone could write x-postern-client-cert. Remove caller-certificate, or write proof: [shared-secret].',
-    )
+  for (const { key, number, message } of gatewayProblems(config.gateway, config.listen)) source.error(at(key), number, message)
   if (config.dpop['nonce-key-file'] !== null && !config.dpop.nonce)
     source.error(at('dpop.nonce-key-file'), 204, 'a key without nonces does nothing. Write nonce: true beside it, or remove it.')
   for (const [name, upstream] of config.upstreams)
@@ -219,6 +209,7 @@ export const needingRestart = (before: ReadConfig, after: ReadConfig): string[] 
   return showConfig(after)
     .filter(row => row.restart && old.get(row.key) !== JSON.stringify(row.value))
     .map(row => row.key)
+    .concat((before.config?.listen.tls === null) === (after.config?.listen.tls === null) ? [] : ['listen.tls'])
 }
 
 export const configFinding = (file: string, code: string, message: string): Finding => ({

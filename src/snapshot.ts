@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto'
 import { createRouteTable, type RouteTable } from './edge/routes.ts'
 import type { LimitsSettings, RouteSettings } from './edge/settings.ts'
 import type { GatewayTrust } from './edge/trust.ts'
-import { type LoadedConfig, proofOf } from './load.ts'
+import { gatewayTrust } from './front.ts'
+import type { LoadedConfig } from './load.ts'
 import type { PolicyEngine } from './model/decision.ts'
 import type { Route } from './model/exchange.ts'
 import type { UpstreamPlan } from './upstream/hop.ts'
@@ -31,7 +32,7 @@ export const createSnapshot = (loaded: LoadedConfig, policy: PolicyEngine, befor
   return Object.freeze({
     digest: createHash('sha256').update(`${loaded.digest}:${policy.digest}`).digest('hex'),
     loaded,
-    gateway: { proof: proofOf(config), secrets: loaded.secrets, callerCertificate: config.gateway['caller-certificate'] === 'header' },
+    gateway: gatewayTrust(loaded),
     routes: createRouteTable(config.routes.map(withPublicUrl), config.gateway['strip-prefix']),
     upstreams,
     limits: config.limits,

@@ -19,6 +19,8 @@ export class Trail {
   tenantOfHost: string | null = null
   upstream: string | null = null
   credential: Credential | null = null
+  /** Postern answered of itself, without a decision: what it told. */
+  told: 'resource-metadata' | null = null
   requestBytes = 0
   status = 0
   /** Members removed from the reply. */
@@ -81,13 +83,13 @@ export class Trail {
     const head = this.#incoming.head instanceof Refusal ? null : this.#incoming.head
     return {
       kind: 'exchange',
-      code: (this.#refusal ?? this.#endedBy)?.code ?? 'PST2001',
+      code: (this.#refusal ?? this.#endedBy)?.code ?? (this.told === null ? 'PST2001' : 'PST2002'),
       time: this.time,
       tenant: decision === null ? this.tenantOfHost : decision.effect === 'allow' ? decision.permit.tenant : decision.tenant,
       issuer: identity?.issuer ?? null,
       subject: identity?.subject ?? null,
       agents: identity?.agents ?? [],
-      proof: origin?.proof ?? null,
+      proof: origin?.proof ?? [],
       gatewayRequestId: origin?.gatewayRequestId ?? null,
       peer: this.#incoming.peer ?? null,
       requestId: this.#incoming.id,
@@ -122,7 +124,7 @@ export class Trail {
 
   #reason(): string {
     const why = this.#refusal ?? this.#endedBy
-    if (why === null) return ''
+    if (why === null) return this.told ?? ''
     return why.detail === '' ? why.row.reason : `${why.row.reason}: ${why.detail}`
   }
 }
@@ -139,7 +141,7 @@ export const malformedEntry = (time: number, refusal: Refusal, requestId: string
   issuer: null,
   subject: null,
   agents: [],
-  proof: null,
+  proof: [],
   gatewayRequestId: null,
   peer,
   requestId,

@@ -1,4 +1,5 @@
 import { type Endpoint, formatEndpoint } from './config/values.ts'
+import { isDirect } from './edge/trust.ts'
 import type { Identifier } from './identity/identify.ts'
 import type { CredentialStatus } from './model/credential.ts'
 import type { Observing } from './model/decision.ts'
@@ -27,6 +28,7 @@ export interface Views {
   readonly hideBytes: () => number
   readonly streams: () => number
   readonly revocation: () => RevocationStatus
+  readonly gatewayCertificates: () => readonly { readonly pin: string; readonly notAfter: number }[]
   /** Null before the proxy listens. */
   readonly listening: () => { readonly proxy: Endpoint; readonly ops: Endpoint } | null
   readonly draining: () => boolean
@@ -95,5 +97,6 @@ export const metricSources = (views: Views): MetricSources => ({
   hideBytes: views.hideBytes,
   revocation: views.revocation,
   streams: views.streams,
-  directTraffic: () => views.snapshot().gateway.proof === 'none-accept-direct-traffic',
+  directTraffic: () => isDirect(views.snapshot().gateway),
+  gatewayCertificates: views.gatewayCertificates,
 })

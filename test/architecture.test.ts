@@ -58,7 +58,7 @@ const homes: Readonly<Record<string, readonly string[]>> = {
   jose: ['src/identity/', 'src/credentials/', 'src/backend/'],
   'cassandra-driver': ['src/store/', 'src/backend/'],
   bcryptjs: ['src/credentials/'],
-  'prom-client': ['src/record/metrics.ts'],
+  'prom-client': ['src/record/metrics-asked.ts', 'src/record/metrics-audit.ts', 'src/record/metrics.ts'],
   pino: ['src/record/log.ts'],
   esbuild: ['cmd/build.mjs'],
 }
@@ -123,8 +123,9 @@ describe('decisions cannot be made elsewhere', () => {
     expect(makers('src/model/permit.ts', 'Permit')).toEqual(['src/policy/decide.ts'])
   })
 
-  it('only oblige and refuse make what goes to the client', () => {
-    expect(makers('src/model/exchange.ts', 'Outgoing').sort()).toEqual(['src/edge/oblige.ts', 'src/edge/refuse.ts'])
+  it('only oblige, refuse and resource-metadata make what goes to the client', () => {
+    const expected = ['src/edge/oblige.ts', 'src/edge/refuse.ts', 'src/edge/resource-metadata.ts']
+    expect(makers('src/model/exchange.ts', 'Outgoing').sort()).toEqual(expected)
   })
 })
 
@@ -153,6 +154,6 @@ describe('files', () => {
     )
     expect(
       openers.filter(file => !file.startsWith('src/credentials/') && !file.startsWith('src/store/') && file !== 'src/model/secret.ts'),
-    ).toEqual(['src/identity/introspect.ts', 'src/identity/nonces.ts', 'src/record/facts.ts'])
+    ).toEqual(['src/edge/tls.ts', 'src/identity/introspect.ts', 'src/identity/nonces.ts', 'src/record/facts.ts'])
   })
 })

@@ -80,7 +80,7 @@ export const startProvider = async (options: ProviderOptions): Promise<DemoProvi
     const authorization = `Basic ${Buffer.from(`${encodeURIComponent(user)}:${secret}`).toString('base64')}`
     const headers = { authorization, 'content-type': 'application/x-www-form-urlencoded' }
     const body = new URLSearchParams(form).toString()
-    const reply = await fetch(`${issuer}/token`, { method: 'POST', headers, body, timeout: 5_000, maxBytes: 65_536, loopbackOnly: true })
+    const reply = await fetch(`${issuer}/token`, { method: 'POST', headers, body, timeout: 5_000, maxBytes: 65_536, reach: 'loopback' })
     if (reply.status !== 200) throw new Error(`the token endpoint answered ${reply.status}: ${reply.body.toString()}`)
     return JSON.parse(reply.body.toString()) as Record<string, unknown>
   }

@@ -26,6 +26,8 @@ export interface Head {
     readonly requestId: readonly string[]
     readonly clientCert: readonly string[]
   }
+  /** The lines of these fields, which never go upstream. They are lists: what of them is the gateway's is for `trust` to say. */
+  readonly forwarding: { readonly forwarded: readonly string[]; readonly xForwardedFor: readonly string[] }
 }
 
 export interface RawHead {
@@ -54,6 +56,7 @@ class Fields {
   readonly dpops: string[] = []
   readonly nominated: string[] = []
   readonly gateway = { proof: [], clientIp: [], host: [], requestId: [], clientCert: [] } as Record<keyof Head['gateway'], string[]>
+  readonly forwarding = { forwarded: [] as string[], xForwardedFor: [] as string[] }
   length: string | null = null
   transferEncoding: string | null = null
   upgrade: string | null = null
@@ -119,6 +122,12 @@ class Fields {
       case 'gateway-client-cert':
         this.gateway.clientCert.push(value)
         break
+      case 'forwarded':
+        this.forwarding.forwarded.push(value)
+        break
+      case 'x-forwarded-for':
+        this.forwarding.xForwardedFor.push(value)
+        break
       default:
     }
   }
@@ -157,6 +166,7 @@ export const readHead = (raw: RawHead): Head | Refusal => {
       upgrading && fields.upgrade?.toLowerCase() === 'websocket' && method === 'GET' && raw.httpVersion === '1.1' ? 'websocket' : null,
     expectsContinue: fields.expect !== null && framing.kind === 'body',
     gateway: fields.gateway,
+    forwarding: fields.forwarding,
   }
 }
 

@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Endpoint } from '../config/values.ts'
@@ -7,14 +7,15 @@ import type { Outgoing, Settled } from '../model/exchange.ts'
 import { type ProblemCode, Refusal } from '../model/problem.ts'
 import { bind } from './bind.ts'
 import { type Head, readHead } from './head.ts'
+import type { Connection } from './proof.ts'
 import { refuse } from './refuse.ts'
 import { sendReply, whenClosed } from './reply.ts'
+import { certificateReader, createFrontServer, renewContext, type TlsMaterial } from './tls.ts'
 
 /** One request as it came off the socket, and the way back. */
-export interface Incoming {
+export interface Incoming extends Connection {
   readonly id: string
   readonly head: Head | Refusal
-  readonly peer: string | undefined
   /** As received, for the record of a request whose head has no meaning. */
   readonly raw: IncomingMessage
   /** Sends `100 Continue` where the client waits for it; to be called only once the request is allowed. */
@@ -28,6 +29,8 @@ export interface Incoming {
 
 export interface ListenOptions {
   readonly endpoint: Endpoint
+  /** Null: plain HTTP. */
+  readonly tls: TlsMaterial | null
   readonly maxConnections: number
   readonly maxHeaderBytes: number
   /** Milliseconds a client may leave a reply unread. */
@@ -46,6 +49,8 @@ export interface Listener {
   readonly address: Endpoint
   /** Asks clients to reconnect elsewhere: replies carry `Connection: close`. */
   lame(): void
+  /** Shows and trusts this from now on; nothing on a listener without TLS. */
+  renew(tls: TlsMaterial): void
   /** Stops accepting, waits for what is under way, then cuts. */
   close(deadlineMs: number): Promise<void>
 }
@@ -55,7 +60,8 @@ export const listen = async (options: ListenOptions, handlers: Handlers, deps: D
   const state = { lame: false }
   const newId = (): string => deps.random(16).toString('hex')
   const pending = new PendingReplies()
-  const server = createServer(serverOptions(options))
+  const server = createFrontServer(serverOptions(options), options.tls, peer => handlers.malformed(new Refusal('PST1107'), newId(), peer))
+  const certificateOf = certificateReader()
   server.maxHeadersCount = 0
   server.maxConnections = options.maxConnections
   const accept = (req: IncomingMessage, res: ServerResponse, expecting: boolean): void => {
@@ -73,7 +79,8 @@ export const listen = async (options: ListenOptions, handlers: Handlers, deps: D
     }
     const proceed = (): void => void (expecting && !res.headersSent && res.writeContinue())
     const gone = (listener: () => void): void => (socket.destroyed ? listener() : whenClosed(res, socket, listener))
-    handlers.exchange({ id: newId(), head, peer: socket.remoteAddress, raw: req, proceed, reply, gone, tunnel: null })
+    const { remoteAddress: peer } = socket
+    handlers.exchange({ id: newId(), head, peer, certificate: certificateOf(socket), raw: req, proceed, reply, gone, tunnel: null })
   }
   server.on('request', (req, res) => accept(req, res, false))
   server.on('checkContinue', (req, res) => accept(req, res, true))
@@ -90,7 +97,9 @@ export const listen = async (options: ListenOptions, handlers: Handlers, deps: D
         rejectRaw(socket, new Refusal('PST1011', 'behind another request'), newId(), req.socket.remoteAddress, handlers),
       )
     const peer = req.socket.remoteAddress
-    handlers.exchange({ id: newId(), head, peer, raw: req, proceed: nothing, reply, gone: nothing, tunnel: { socket, head: rest } })
+    const certificate = certificateOf(socket)
+    const tunnel = { socket, head: rest }
+    handlers.exchange({ id: newId(), head, peer, certificate, raw: req, proceed: nothing, reply, gone: nothing, tunnel })
   })
   server.on('connect', (req, socket) =>
     pending.after(socket, () => rejectRaw(socket, new Refusal('PST1007', 'CONNECT'), newId(), req.socket.remoteAddress, handlers)),
@@ -105,7 +114,7 @@ export const listen = async (options: ListenOptions, handlers: Handlers, deps: D
   const lame = (): void => {
     state.lame = true
   }
-  return { address, lame, close: deadlineMs => closeServer(server, deadlineMs) }
+  return { address, lame, renew: tls => renewContext(server, tls), close: deadlineMs => closeServer(server, deadlineMs) }
 }
 
 /** A fault after the head was sent: a second response must never follow the first. */

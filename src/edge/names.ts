@@ -18,6 +18,8 @@ export type FieldRole =
   | 'gateway-host'
   | 'gateway-request-id'
   | 'gateway-client-cert'
+  | 'forwarded'
+  | 'x-forwarded-for'
 
 const roles = new Map<string, FieldRole>([
   ['host', 'host'],
@@ -34,6 +36,8 @@ const roles = new Map<string, FieldRole>([
   ['x-postern-host', 'gateway-host'],
   ['x-postern-gateway-request-id', 'gateway-request-id'],
   ['x-postern-client-cert', 'gateway-client-cert'],
+  ['forwarded', 'forwarded'],
+  ['x-forwarded-for', 'x-forwarded-for'],
 ])
 
 /** RFC 9110 section 7.6.1. */
@@ -41,7 +45,6 @@ const hopByHop = ['keep-alive', 'proxy-connection', 'te', 'trailer', 'proxy-auth
 
 /** Identity, forwarding and override fields that frameworks believe. Each one was an advisory somewhere (T11, T12, T14). */
 const claimed = [
-  'forwarded',
   'x-forwarded',
   'x-real-ip',
   'x-client-ip',

@@ -21,7 +21,7 @@ const titles: Record<number, string> = {
  * The one place where a fault becomes a response (contract 5, RFC 9457). It tells the client a class of failure and an id, nothing that
  * differs between two reasons for the same class: rule names, claims, upstream addresses stay in the audit.
  */
-export const refuse = (refusal: Refusal, requestId: string, gatewayRequestId: string | null): Outgoing => {
+export const refuse = (refusal: Refusal, requestId: string, gatewayRequestId: string | null, metadata: string | null = null): Outgoing => {
   const { status, client, close } = refusal.row
   const body = `{"title":"${titles[status] ?? 'Error'}","status":${status},"code":"${client}","request_id":"${requestId}"}`
   const headers = [
@@ -34,13 +34,17 @@ export const refuse = (refusal: Refusal, requestId: string, gatewayRequestId: st
     ...refusal.fields,
   ]
   if (gatewayRequestId !== null) headers.push('x-postern-gateway-request-id', gatewayRequestId)
-  if (status === 401) headers.push('www-authenticate', challenge(refusal))
+  if (status === 401) headers.push('www-authenticate', withMetadata(challenge(refusal), metadata))
   if (refusal.dpop !== null && refusal.dpop.nonce !== null) headers.push('dpop-nonce', refusal.dpop.nonce)
   if (status === 405) headers.push('allow', 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS')
   const wait = refusal.retryAfter || (status === 503 ? 1 : 0)
   if (wait > 0) headers.push('retry-after', String(Math.ceil(wait)))
   return new Outgoing(status, headers, body, close === true)
 }
+
+/** RFC 9728 section 5.1. The URL is the configuration's, canonical: nothing in it ends the quoted string. */
+const withMetadata = (challenge: string, url: string | null): string =>
+  url === null ? challenge : `${challenge}${challenge.includes('=') ? ',' : ''} resource_metadata="${url}"`
 
 /** RFC 6750 section 3: no error code where no token came; otherwise `invalid_token` and no description, which would help only an attacker. */
 const challenge = (refusal: Refusal): string => {

@@ -12,6 +12,8 @@ export interface RouteTable {
   find(host: string, path: string): Found
   /** The route of a path that `find` gave. */
   again(host: string, path: string): Route | null
+  /** Public URLs of a host's routes, each once. */
+  resources(host: string): readonly string[]
 }
 
 /** By exact host, then the longest prefix that ends on a segment border (contract 2). */
@@ -21,8 +23,10 @@ export const createRouteTable = (routes: readonly Route[], stripPrefix: string):
   for (const list of byHost.values()) list.sort((a, b) => b.prefix.length - a.prefix.length)
   const routeOf = (host: string, stripped: string): Route | null =>
     byHost.get(host)?.find(candidate => covers(candidate.prefix, stripped)) ?? null
+  const resources = new Map([...byHost].map(([host, list]) => [host, [...new Set(list.map(({ publicUrl }) => publicUrl))]]))
   return {
     again: routeOf,
+    resources: host => resources.get(host) ?? [],
     find(host, path) {
       const stripped = strip(path, stripPrefix)
       // A path without the configured prefix has no route, but policy must still see something real: the path as it came.

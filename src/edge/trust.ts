@@ -1,37 +1,47 @@
-import type { Origin, Proof } from '../model/exchange.ts'
+import type { Origin } from '../model/exchange.ts'
 import { Refusal } from '../model/problem.ts'
-import type { SecretBytes } from '../model/secret.ts'
 import { certificateDigest } from './certificate.ts'
+import { type ClientIpSource, forwardedIp } from './forwarded.ts'
 import { canonicalIp, type Head, readAuthority } from './head.ts'
+import { type Connection, type ProofTrust, prove } from './proof.ts'
 import type { RouteTable } from './routes.ts'
 
-export interface GatewayTrust {
-  readonly proof: Proof
-  /** Every accepted secret, as bytes; empty only under `none-accept-direct-traffic`. */
-  readonly secrets: readonly SecretBytes[]
+export interface GatewayTrust extends ProofTrust {
+  readonly clientIp: ClientIpSource
+  /** Whether clients are told where the metadata of the resource are. */
+  readonly resourceMetadata: boolean
   /** Whether the gateway maps its client's certificate; otherwise that field is removed unread. */
   readonly callerCertificate: boolean
 }
+
+/** A request's id, its moment (milliseconds since the epoch) and the connection it came over. */
+export interface Arrival extends Connection {
+  readonly id: string
+  readonly now: number
+}
+
+/** Whether requests are served without any proof. */
+export const isDirect = ({ proof }: Pick<GatewayTrust, 'proof'>): boolean => proof.includes('none-accept-direct-traffic')
 
 /**
  * Decides once whether the request came through the gateway, and from then on only the result exists. The proof is compared before
  * anything else is believed; the other gateway fields are read only after it passed (contract 3).
  */
-export const trust = (head: Head, id: string, peer: string | undefined, gateway: GatewayTrust, routes: RouteTable): Origin | Refusal => {
-  const direct = gateway.proof === 'none-accept-direct-traffic'
+export const trust = (head: Head, arrival: Arrival, gateway: GatewayTrust, routes: RouteTable): Origin | Refusal => {
+  const direct = isDirect(gateway)
   if (!direct) {
-    const refused = prove(head.gateway.proof, gateway.secrets)
+    const refused = prove(head.gateway.proof, arrival, gateway, arrival.now)
     if (refused) return refused
     for (const values of Object.values(head.gateway)) if (!isSingle(values)) return new Refusal('PST1103')
   }
-  const clientIp = direct ? canonicalIp(peer ?? '') : gatewayIp(head.gateway.clientIp)
+  const clientIp = direct ? canonicalIp(arrival.peer ?? '') : gatewayIp(head, gateway.clientIp)
   const host = direct ? head.host : gatewayHost(head)
   const requestId = direct ? null : gatewayRequestId(head.gateway.requestId)
   const certificate = direct || !gateway.callerCertificate ? null : gatewayCertificate(head.gateway.clientCert)
   for (const field of [clientIp, host, requestId, certificate]) if (field instanceof Refusal) return field
   const found = routes.find(host as string, head.target.path)
   return {
-    id,
+    id: arrival.id,
     method: head.method,
     target: found.path === head.target.path ? head.target : { path: found.path, query: head.target.query },
     host: host as string,
@@ -50,22 +60,14 @@ export const trust = (head: Head, id: string, peer: string | undefined, gateway:
   }
 }
 
-const prove = (values: readonly string[], secrets: readonly SecretBytes[]): Refusal | null => {
-  if (values.length === 0) return new Refusal('PST1101')
-  if (values.length > 1) return new Refusal('PST1103', 'x-postern-gateway-proof')
-  const given = Buffer.from(values[0] ?? '', 'latin1')
-  let proved = false
-  // Every member is compared, in constant time, so that timing tells neither which secret nor how much of it fitted.
-  for (const secret of secrets) if (secret.equals(given)) proved = true
-  return proved ? null : new Refusal('PST1102')
-}
-
 /** `append` mappings join with what the client sent: a comma or a second line is an attempt, not a value. */
 const isSingle = (values: readonly string[]): boolean => values.length === 0 || (values.length === 1 && !values[0]?.includes(','))
 
-const gatewayIp = (values: readonly string[]): string | null | Refusal => {
-  if (values[0] === undefined) return null
-  return canonicalIp(values[0]) ?? new Refusal('PST1103', 'x-postern-client-ip')
+const gatewayIp = ({ gateway, forwarding }: Head, source: ClientIpSource): string | null | Refusal => {
+  if (source.from !== 'x-postern-client-ip')
+    return forwardedIp(source.from === 'forwarded' ? forwarding.forwarded : forwarding.xForwardedFor, source)
+  const [value] = gateway.clientIp
+  return value === undefined ? null : (canonicalIp(value) ?? new Refusal('PST1103', 'x-postern-client-ip'))
 }
 
 const gatewayHost = (head: Head): string | Refusal => {

@@ -1,10 +1,10 @@
 import { allowInsecureRequests, customFetch, discovery, None } from 'openid-client'
 import type { Fetch, FetchInit } from '../model/deps.ts'
-import { isLoopbackHost } from './issuer-entry.ts'
+import { isLoopbackHost } from './issuer-urls.ts'
 import type { IssuerSettings } from './settings.ts'
 
 /** Where an issuer's keys come from. Two issuers' settings that agree in these share their keys. */
-export type KeyOrigin = Pick<IssuerSettings, 'issuer' | 'jwksUri' | 'ca' | 'allowHttpLoopback'>
+export type KeyOrigin = Pick<IssuerSettings, 'issuer' | 'jwksUri' | 'ca' | 'proxy' | 'allowPrivateAddresses' | 'allowHttpLoopback'>
 
 export interface CallBounds {
   /** Milliseconds. */
@@ -57,12 +57,13 @@ export const fetchJwks = async (origin: KeyOrigin, uri: string, fetch: Fetch, bo
   return reply.body
 }
 
-/** Plain HTTP goes to loopback addresses only, whatever a name resolves to. */
+/** Plain HTTP goes to loopback addresses only, whatever a name resolves to; TLS to those of the internet, unless private ones are allowed. */
 export const initFor = (origin: KeyOrigin, url: URL, bounds: CallBounds): FetchInit => ({
   timeout: bounds.timeout,
   maxBytes: bounds.maxBytes,
-  loopbackOnly: url.protocol === 'http:',
+  reach: url.protocol === 'http:' ? 'loopback' : origin.allowPrivateAddresses ? 'private' : 'public',
   ...(origin.ca === null ? {} : { ca: origin.ca }),
+  ...(origin.proxy === null ? {} : { proxy: origin.proxy }),
 })
 
 /** Metadata may not lead from an https issuer to keys or secrets in the clear. */

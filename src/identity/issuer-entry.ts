@@ -18,9 +18,10 @@ import {
   Wrong,
 } from '../config/shape.ts'
 import type { MapNode } from '../config/source.ts'
-import { duration, isLoopback, path } from '../config/values.ts'
+import { duration, path } from '../config/values.ts'
 import { algorithmNames, defaultAlgorithms } from './algorithms.ts'
 import { type IntrospectionEntry, introspectionShape } from './introspection-settings.ts'
+import { inTheClear, issuerUrl, jwksUri, proxyUrl, template, templateValue } from './issuer-urls.ts'
 import {
   audienceClaims,
   audiencesOf,
@@ -35,10 +36,6 @@ import {
   tokenTypes,
 } from './presets.ts'
 
-/** True where plain HTTP may be spoken at all: a loopback literal, `localhost` or `*.localhost`. */
-export const isLoopbackHost = (hostname: string): boolean =>
-  hostname === 'localhost' || hostname.endsWith('.localhost') || isLoopback(hostname.replace(/^\[|\]$/g, ''))
-
 const tokenType: Shape<TokenType> = parsed(
   'at+jwt, JWT or absent',
   value =>
@@ -47,39 +44,6 @@ const tokenType: Shape<TokenType> = parsed(
   204,
   { enum: [...tokenTypes, 'application/at+jwt', 'application/okta-internal-at+jwt'] },
 )
-
-const checkIssuer = (value: string): string | null => {
-  const url = URL.canParse(value) ? new URL(value) : null
-  if (!url || (url.protocol !== 'https:' && url.protocol !== 'http:'))
-    return `"${value}" is not a URL; write the issuer exactly as the provider's metadata spells it: https://login.example.com/.`
-  if (url.username || url.password) return 'the issuer carries a user or password; secrets stand in files only.'
-  if (url.search || url.hash) return 'the issuer has a query or fragment; RFC 8414 section 2 allows neither. Remove it.'
-  // openid-client reads such a URL as the metadata document itself and then skips its check of the issuer.
-  return value.includes('/.well-known/') ? 'this is the address of the metadata; write the issuer, the part before /.well-known/.' : null
-}
-
-const issuerUrl = text('an https URL, exactly as the provider spells its issuer', checkIssuer)
-
-/** An issuer with one part that is a claim of the token: `https://login.example.com/{tid}/v2.0`. */
-const template = text('an https URL with one claim in it, such as https://login.example.com/{tid}/v2.0', value => {
-  const found = /^(https?:\/\/[^{}]*)\{[A-Za-z_][A-Za-z0-9_]*\}([^{}]*)$/.exec(value)
-  return found
-    ? checkIssuer(`${found[1]}x${found[2]}`)
-    : `"${value}" must hold one claim in braces, behind https://; write https://login.example.com/{tid}/v2.0.`
-})
-
-/** No separator: a value fills one part of the URL and changes no other. */
-const templateValue = text('a value of the claim', value =>
-  /^[A-Za-z0-9](?:[A-Za-z0-9._~-]{0,126}[A-Za-z0-9])?$/.test(value)
-    ? null
-    : `"${value}" cannot be a value; write letters, digits, ".", "_", "~" and "-", such as a tenant's id.`,
-)
-
-const jwksUri = text('an https URL', value => {
-  const url = URL.canParse(value) ? new URL(value) : null
-  if (!url || (url.protocol !== 'https:' && url.protocol !== 'http:')) return `"${value}" is not a URL; write https://...`
-  return url.username || url.password || url.hash ? 'the URL carries a user, password or fragment. Remove it.' : null
-})
 
 const filled = (what: string) => text(what, value => (value === '' ? `write ${what}; it may not be empty.` : null))
 
@@ -148,6 +112,12 @@ const fields = {
     null,
     'Asks the provider about tokens (RFC 7662): opaque ones, or all.',
   ),
+  proxy: optional<string | null>(proxyUrl, null, 'Forward proxy for all calls to this provider; TLS goes through it untouched.'),
+  'allow-private-addresses': optional(
+    flag,
+    false,
+    'The provider may have an address of a private network or of this machine. Link-local ones are never connected to.',
+  ),
   'allow-http-loopback': optional(flag, false, 'Allows an http: issuer on a loopback address, for demos and tests only.'),
 }
 
@@ -178,6 +148,8 @@ export const issuerShape: Shape<IssuerEntry> = {
     ] as const) {
       const clear = address === null ? null : inTheClear(address.replace(/\{\w+\}/, 'x'), entry['allow-http-loopback'])
       if (clear !== null) return fail(at, entryOf(node, key)?.value ?? node, 204, clear)
+      if (address?.startsWith('http:') && entry.proxy !== null)
+        return fail(at, entryOf(node, 'proxy') ?? node, 204, `"${address}" is on this machine; no proxy leads there. Remove proxy.`)
     }
     return entry
   },
@@ -244,13 +216,6 @@ export const concreteIssuers = (entry: Pick<IssuerEntry, 'issuer' | 'issuer-temp
 
 /** Every issuer that policies may name. */
 export const issuerNames = (list: readonly IssuerEntry[]): readonly string[] => list.flatMap(concreteIssuers).map(({ issuer }) => issuer)
-
-const inTheClear = (address: string, allowed: boolean): string | null => {
-  const url = new URL(address)
-  if (url.protocol === 'https:') return null
-  if (!isLoopbackHost(url.hostname)) return `"${address}" sends keys or tokens in the clear; write an https: URL.`
-  return allowed ? null : 'an http: address loads only with "allow-http-loopback: true" beside it; write https:, or add it for a demo.'
-}
 
 const entries = list(issuerShape, { min: 1, max: 100 })
 

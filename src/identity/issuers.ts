@@ -86,5 +86,5 @@ export class Issuers {
 }
 
 /** Whose keys, or where they are: issuers that agree in it share one ring. */
-const originOf = ({ issuer, jwksUri, ca, allowHttpLoopback }: IssuerSettings): string =>
-  JSON.stringify([jwksUri ?? issuer, jwksUri === null, ca, allowHttpLoopback])
+const originOf = ({ issuer, jwksUri, ca, proxy, allowPrivateAddresses, allowHttpLoopback }: IssuerSettings): string =>
+  JSON.stringify([jwksUri ?? issuer, jwksUri === null, ca, proxy, allowPrivateAddresses, allowHttpLoopback])

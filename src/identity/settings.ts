@@ -30,6 +30,9 @@ export interface IssuerSettings {
   readonly maxLifetime: number
   /** PEM certificates to trust for this provider instead of the public ones. */
   readonly ca: string | null
+  /** `http://host:port` of a forward proxy, or null. */
+  readonly proxy: string | null
+  readonly allowPrivateAddresses: boolean
   readonly allowHttpLoopback: boolean
   /** How the provider is asked about tokens; null: it is not. */
   readonly introspection: IntrospectionSettings | null
@@ -57,6 +60,8 @@ const settingsOf = (concrete: Concrete, entry: IssuerEntry, ca: string | null, c
     clockTolerance: entry['clock-tolerance'],
     maxLifetime: entry['max-lifetime'],
     ca,
+    proxy: entry.proxy,
+    allowPrivateAddresses: entry['allow-private-addresses'],
     allowHttpLoopback: entry['allow-http-loopback'],
     introspection: entry.introspection === null || client === null ? null : introspectionSettings(entry.introspection, client),
   }

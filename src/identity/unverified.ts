@@ -35,6 +35,8 @@ export const readUnverified = (token: string, now: number): Unverified | Refusal
     clockTolerance: 0,
     maxLifetime: Number.POSITIVE_INFINITY,
     ca: null,
+    proxy: null,
+    allowPrivateAddresses: false,
     allowHttpLoopback: false,
     bound: null,
     jwksUri: null,

@@ -3,7 +3,7 @@ import type { Decided } from './fact.ts'
 /** One decided exchange, as the pipeline knows it at its end. `record/` gives it chain, sequence number and spelling. */
 export interface ExchangeEntry {
   readonly kind: 'exchange'
-  /** `PST2001` for a request that was allowed and answered by the backend, else the problem's code. */
+  /** `PST2001` for a request that was allowed and answered by the backend, `PST2002` for what Postern tells everybody, else the problem's code. */
   readonly code: string
   /** Milliseconds since the epoch at which the request arrived. */
   readonly time: number
@@ -11,7 +11,8 @@ export interface ExchangeEntry {
   readonly issuer: string | null
   readonly subject: string | null
   readonly agents: readonly string[]
-  readonly proof: string | null
+  /** How the request proved that it came through the gateway; empty where it did not. */
+  readonly proof: readonly string[]
   readonly gatewayRequestId: string | null
   /** Address of the connection: the gateway's own, or of whoever came past it. Proves nothing. */
   readonly peer: string | null

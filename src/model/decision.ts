@@ -77,8 +77,15 @@ export type Decision = Approval | Denial
 export interface PolicyEngine {
   /** Tenant, platform denies, tenant denies, tenant allows, default deny, in this order. Never throws for any facts. */
   decide(facts: Facts): Decision
+  /**
+   * A CORS preflight, which no browser sends with a token: for the one tenant of its host, after the platform's denies. What these ask of a caller
+   * is not known here, so it counts as met. Never throws.
+   */
+  preflight(facts: Omit<Facts, 'identity'>): Decision
   /** The tenant that alone owns this host, for records of requests that never reach a decision. */
   tenantOfHost(host: string): string | null
+  /** The issuers by which tenants that name this host recognise their callers, each once. */
+  issuersOf(host: string): readonly string[]
   /** Every permission role that an allow names. */
   readonly roles: readonly string[]
   /** Over everything that can change a decision: platform file, tenants in force, and what unavailable tenants claim. Hex. */

@@ -8,8 +8,10 @@ export interface FetchInit {
   readonly maxBytes: number
   /** PEM certificates to trust instead of the system's. */
   readonly ca?: string
-  /** Only loopback addresses may be connected to. */
-  readonly loopbackOnly?: boolean
+  /** Which addresses may be connected to: this machine, those of the internet, or also those of private networks. */
+  readonly reach: 'loopback' | 'public' | 'private'
+  /** `http://host:port` of a forward proxy for https URLs. It resolves names, so only literal addresses are then held to `reach`. */
+  readonly proxy?: string
 }
 
 export interface FetchReply {

@@ -10,7 +10,7 @@ export interface Target {
 }
 
 /** How a request proved that it came through the gateway. */
-export type Proof = 'shared-secret' | 'none-accept-direct-traffic'
+export type Proof = 'shared-secret' | 'client-certificate' | 'source-range' | 'none-accept-direct-traffic'
 
 /** One configured route (contract 2). */
 export interface Route {
@@ -19,6 +19,8 @@ export interface Route {
   /** Canonical prefix, without a trailing slash; empty for `/`. */
   readonly prefix: string
   readonly upstream: string
+  /** Whether CORS preflights are sent on without a token. */
+  readonly preflight: 'refuse' | 'forward'
   /** Base of the URLs that clients use, canonical, without a trailing slash; what follows is the path after `strip-prefix`. */
   readonly publicUrl: string
 }
@@ -35,7 +37,8 @@ export interface Origin {
   /** Lower case, no port, no trailing dot. */
   readonly host: string
   readonly scheme: 'http' | 'https'
-  readonly proof: Proof
+  /** Everything that was asked for, and so was proved. */
+  readonly proof: readonly Proof[]
   /** Canonical client address, or null when the gateway did not say. */
   readonly clientIp: string | null
   readonly gatewayRequestId: string | null

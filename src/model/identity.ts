@@ -13,3 +13,14 @@ export interface Identity {
   /** Milliseconds since the epoch at which the token ends (`exp`, without tolerance). */
   readonly expiresAt: number
 }
+
+/** The caller of what is decided without a token: nobody. */
+export const nobody: Identity = Object.freeze({
+  issuer: '',
+  subject: '',
+  audiences: [],
+  scopes: [],
+  agents: [],
+  claims: Object.freeze({}),
+  expiresAt: 0,
+})

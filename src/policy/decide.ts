@@ -1,15 +1,16 @@
 import { createHash } from 'node:crypto'
 import { finish, type Steps } from '../config/steps.ts'
 import type { Decision, Denial, Facts, PolicyEngine, ShadowDecision, TenantState } from '../model/decision.ts'
-import type { Basis, Reads } from '../model/fact.ts'
-import type { Identity } from '../model/identity.ts'
-import { merged } from '../model/obligation.ts'
+import type { Origin } from '../model/exchange.ts'
+import type { Basis } from '../model/fact.ts'
+import { type Identity, nobody } from '../model/identity.ts'
+import { type Limit, merged } from '../model/obligation.ts'
 import { Permit } from '../model/permit.ts'
+import { strangersBasis, TenantBasis } from './engine/basis.ts'
 import { type CallerBits, callerBits } from './engine/callers.ts'
 import { type CompiledPolicy, type CompiledRule, firstAllow, firstDeny, isShadowed, type RouteMatch } from './engine/compile.ts'
 import { Look } from './engine/conditions.ts'
 import { isMet } from './engine/login.ts'
-import { compileReads, readSet, recogniseDigest } from './engine/reads.ts'
 import { type Claimant, type Found, hostOwners, indexingTenants } from './engine/recognise.ts'
 import { Candidates, type RouteTable } from './engine/route-index.ts'
 import type { Recognise } from './language/recognise-shape.ts'
@@ -89,7 +90,15 @@ export function* assemblingEngine(platform: CompiledPolicy, tenants: readonly En
         return denial({ code: 'PST2104', reason: 'policy-unavailable', tenant: broken.one, policyDigest: null, basis })
       return denial({ code: 'PST2103', reason: 'tenant-mismatch', tenant: ownerOf(origin.host), policyDigest: null, basis })
     },
+    preflight(facts) {
+      const tenant = ownerOf(facts.origin.host)
+      if (tenant === null) return denial({ code: 'PST2103', reason: 'tenant-mismatch', tenant, policyDigest: null, basis })
+      if (!claimants.some(claimant => claimant.tenant === tenant && claimant.serving !== null))
+        return denial({ code: 'PST2104', reason: 'policy-unavailable', tenant, policyDigest: null, basis })
+      return preflightFor(tenant, platform, { ...facts, identity: nobody }, basis)
+    },
     tenantOfHost: ownerOf,
+    issuersOf: host => [...new Set(claimants.flatMap(({ recognise }) => (recognise.host?.includes(host) ? recognise.issuer : [])))],
     roles: [...new Set(tenants.flatMap(({ policy }) => (policy === null ? [] : [...policy.handed])))].sort(),
     digest: digestOf(platform, tenants),
     tenants: tenants.map(tenant => tenant.state),
@@ -97,44 +106,6 @@ export function* assemblingEngine(platform: CompiledPolicy, tenants: readonly En
       policy === null || observeUntil === null ? [] : { tenant, until: observeUntil },
     ),
   }
-}
-
-/** What decisions by one tenant's policy stand on. Worked out for its first request: a reload of a thousand tenants must not wait for it. */
-class TenantBasis implements Basis {
-  readonly #platform: CompiledPolicy
-  readonly #policy: CompiledPolicy
-  readonly #recognise: Recognise
-  #reads: Reads | null = null
-  #recognised: string | null = null
-
-  constructor(platform: CompiledPolicy, policy: CompiledPolicy, recognise: Recognise) {
-    this.#platform = platform
-    this.#policy = policy
-    this.#recognise = recognise
-  }
-
-  get platformDigest(): string {
-    return this.#platform.digest
-  }
-
-  get recognised(): string {
-    this.#recognised ??= recogniseDigest(this.#recognise)
-    return this.#recognised
-  }
-
-  get reads(): Reads {
-    this.#reads ??= compileReads(readSet([this.#platform.document, this.#policy.document], this.#recognise.claims.keys()))
-    return this.#reads
-  }
-}
-
-/** Claims by which tenants are told apart, kept of a caller of none: a bound, as no file bounds them all together. */
-const mostRecognised = 16
-
-/** Of requests that no policy judged. */
-const strangersBasis = (platform: CompiledPolicy, claimants: readonly { readonly recognise: Recognise }[]): Basis => {
-  const names = [...new Set(claimants.flatMap(({ recognise }) => [...recognise.claims.keys()]))].sort()
-  return { platformDigest: platform.digest, recognised: null, reads: compileReads(readSet([], names.slice(0, mostRecognised))) }
 }
 
 export type Verdict =
@@ -174,6 +145,12 @@ interface Covering {
   readonly allows: RouteMatch
 }
 
+/** Only denies come from above. */
+const aboveOf = ({ denies }: CompiledPolicy, bits: CallerBits, { method, target }: Origin): RouteMatch => {
+  const { table } = denies.index
+  return { effect: 'deny', table, rules: denies.rules, numbers: new Candidates(table, method, target.path, bits).denies, bits }
+}
+
 const coveringOf = (
   { table, denies, allows }: Pick<Serving, 'table' | 'denies' | 'allows'>,
   platform: CompiledPolicy,
@@ -182,11 +159,9 @@ const coveringOf = (
 ): Covering => {
   const { method, target } = origin
   known.above ??= callerBits(identity, platform.callers)
-  const over = platform.denies.index.table
-  const above = new Candidates(over, method, target.path, known.above)
   const own = new Candidates(table, method, target.path, known)
   return {
-    above: { effect: 'deny', table: over, rules: platform.denies.rules, numbers: above.denies, bits: known.above },
+    above: aboveOf(platform, known.above, origin),
     denies: { effect: 'deny', table, rules: denies, numbers: own.denies, bits: known },
     allows: { effect: 'allow', table, rules: allows, numbers: own.allows, bits: known },
   }
@@ -264,6 +239,22 @@ const letPass = (
   const observed = { effect: refused ? 'deny' : 'step-up', inDoubt: refused && verdict.inDoubt } as const
   return { effect: 'allow', permit: new Permit(grant), shadow, observed, basis }
 }
+
+/**
+ * Only the tenant's rules know whom a path is for, and a preflight is for nobody yet: it says which methods and fields the backend lets browsers use,
+ * and the request that follows is decided like any other.
+ */
+const preflightFor = (tenant: string, platform: CompiledPolicy, facts: Facts, basis: Basis): Decision => {
+  const { digest: policyDigest } = platform
+  const deny = firstDeny(aboveOf(platform, callerBits(nobody, platform.callers), facts.origin), new Look(facts), false)
+  if (deny) return denial({ code: 'PST2101', reason: deny.rule.name, tenant, policyDigest, basis }, deny.inDoubt)
+  const obligations = { hide: [], limits: [preflightLimit] }
+  const permit = new Permit({ tenant, rule: 'preflight', policyDigest, cassandraRole: null, until: null, obligations })
+  return { effect: 'allow', permit, shadow: null, observed: null, basis }
+}
+
+/** Strangers may send them: a bucket of their own for each tenant, so that they use up nobody else's. */
+const preflightLimit: Limit = { amount: 100, seconds: 1, per: 'tenant', over: 'rule', text: 'preflights 100/s' }
 
 /** The whole policy a second time: a shadow deny may take what another allow grants, and a shadow allow may come before another. */
 const shadowOf = (policy: CompiledPolicy, platform: CompiledPolicy, covering: Covering, look: Look): ShadowDecision | null => {

@@ -6,6 +6,9 @@ export const schema = 'postern/audit/v1'
 /** Code of an exchange that was allowed and answered by the backend. */
 export const allowedCode = 'PST2001'
 
+/** Code of an exchange that Postern answered of itself, the same for everybody. */
+export const toldCode = 'PST2002'
+
 /** Codes of records that are not exchanges; like those of problems they never change their meaning. */
 export const eventCodes = {
   'process-start': 'PST7001',

@@ -91,7 +91,7 @@ export const lineMaker = (chain: string, facts: FactSpeller): LineMaker => {
   const exchange = (seq: number, e: ExchangeEntry): string =>
     `${head}${seq},"time":"${iso(e.time)}","code":${value('code', e.code)},"kind":"exchange","tenant":${value('tenant', e.tenant)}` +
     `,"caller":{"issuer":${value('issuer', e.issuer)},"subject":${value('subject', e.subject)},"agents":${agents(e.agents)}}` +
-    `,"gateway":{"proof":${value('proof', e.proof)},"request-id":${value('gateway-request-id', e.gatewayRequestId)},"peer":${value('peer', e.peer)}}` +
+    `,"gateway":{"proof":[${e.proof.map(quoted).join()}],"request-id":${value('gateway-request-id', e.gatewayRequestId)},"peer":${value('peer', e.peer)}}` +
     `,"request":{"id":${value('request-id', e.requestId)},"method":${value('method', e.method)},"host":${value('host', e.host)},"route":${value('route', e.route)}` +
     `,"path":${bounded('path', e.path, longest.path)},"client-ip":${value('client-ip', e.clientIp)}` +
     `,"user-agent":${bounded('user-agent', e.userAgent, longest['user-agent'])},"bytes":${whole(e.requestBytes)}}` +

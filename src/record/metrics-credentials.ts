@@ -1,11 +1,5 @@
 import type { CredentialStatus } from '../model/credential.ts'
-
-type Gauge = (
-  name: string,
-  help: string,
-  labelNames: readonly string[],
-  read: () => readonly (readonly [labels: Readonly<Record<string, string>>, value: number])[],
-) => void
+import type { Gauge } from './metrics-asked.ts'
 
 /** Roles are bounded by the policies; above the bound the first by name are shown. */
 export const registerCredentials = (gauge: Gauge, bound: number, all: () => readonly CredentialStatus[]): void => {

@@ -1,9 +1,11 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { Counter, collectDefaultMetrics, Histogram, Registry } from 'prom-client'
 import type { CredentialStatus } from '../model/credential.ts'
 import type { Observing, TenantState } from '../model/decision.ts'
 import type { Clock } from '../model/deps.ts'
 import { type ProblemCode, problems } from '../model/problem.ts'
 import type { AuditStatus } from './host.ts'
+import { asked, type Gauge, type Sample } from './metrics-asked.ts'
+import { registerAudit } from './metrics-audit.ts'
 import { registerCredentials } from './metrics-credentials.ts'
 import { Buckets, type Count, counts, Tally } from './tally.ts'
 
@@ -31,6 +33,8 @@ export interface MetricSources {
   readonly streams: () => number
   /** Whether requests are accepted without proof of the gateway. */
   readonly directTraffic: () => boolean
+  /** With which the gateway proved itself of late; `notAfter` in milliseconds since the epoch. */
+  readonly gatewayCertificates: () => readonly { readonly pin: string; readonly notAfter: number }[]
 }
 
 /** Labels are names of the configuration and words of the code. Never pass a user, a path, or text that a client chose. */
@@ -43,7 +47,7 @@ export interface Metrics {
   policyError(tenant: string | null, rule: string): void
   /** `issuer`: a configured one, or null. */
   token(issuer: string | null, result: string): void
-  proof(kind: string, result: 'passed' | 'missing' | 'wrong'): void
+  proof(proof: string, result: 'passed' | 'missing' | 'wrong'): void
   upstream(name: string, result: string): void
   /** `ms`: from the claim to the hand-over, of one that is done. */
   rotation(role: string, result: 'done' | 'failed' | 'quarantined', ms?: number): void
@@ -87,7 +91,7 @@ export const createMetrics = ({ version, clock, sources, runtime }: MetricsOptio
     [names, names],
   )
   const tokens = counter('postern_token_validation_total', 'Tokens looked at.', ['issuer', 'result'], [words, words])
-  const proofs = counter('postern_gateway_proof_total', 'Requests by their proof of the gateway.', ['kind', 'result'], [8, 8])
+  const proofs = counter('postern_gateway_proof_total', 'Requests by their proof of the gateway.', ['proof', 'result'], [8, 8])
   const upstreams = counter('postern_upstream_requests_total', 'Requests sent on.', ['upstream', 'result'], [names, words])
   const rotations = counter('postern_credential_rotations_total', 'Rotations of a role.', ['role', 'result'], [names, 4])
   const rotationTimes = new Histogram({
@@ -105,7 +109,7 @@ export const createMetrics = ({ version, clock, sources, runtime }: MetricsOptio
     refusal: code => void refusals.at(code, problems[code].reason).n++,
     policyError: (tenant, rule) => void errors.at(tenant ?? none, rule).n++,
     token: (issuer, result) => void tokens.at(issuer ?? none, result).n++,
-    proof: (kind, result) => void proofs.at(kind, result).n++,
+    proof: (proof, result) => void proofs.at(proof, result).n++,
     upstream: (name, result) => void upstreams.at(name, result).n++,
     rotation: (role, result, ms) => {
       rotations.at(role, result).n++
@@ -176,41 +180,9 @@ const series = (labels: Record<string, string>, { bounds, counts: found, sum }: 
   return [...buckets, { metricName: `${name}_sum`, labels, value: sum }, { metricName: `${name}_count`, labels, value: below }]
 }
 
-type Sample = readonly [labels: Readonly<Record<string, string>>, value: number]
-
-/** A metric that asks its source at each scrape. */
-const asked = (
-  registry: Registry,
-  kind: 'gauge' | 'counter',
-  name: string,
-  help: string,
-  labelNames: readonly string[],
-  read: () => readonly Sample[],
-): void => {
-  const shared = { name, help, labelNames, registers: [registry] }
-  if (kind === 'gauge')
-    new Gauge({
-      ...shared,
-      collect() {
-        this.reset()
-        for (const [labels, value] of read()) this.set(labels, value)
-      },
-    })
-  else
-    new Counter({
-      ...shared,
-      collect() {
-        this.reset()
-        for (const [labels, value] of read()) this.inc(labels, value)
-      },
-    })
-}
-
-type RegisterGauge = (name: string, help: string, labelNames: readonly string[], read: () => readonly Sample[]) => void
-
 const states: readonly TenantState['state'][] = ['enforced', 'stale', 'rolled-back', 'unavailable']
 
-const registerPolicies = (gauge: RegisterGauge, clock: Clock, { policies, observing, lastGoodLoad }: MetricSources): void => {
+const registerPolicies = (gauge: Gauge, clock: Clock, { policies, observing, lastGoodLoad }: MetricSources): void => {
   gauge(
     'postern_policy_info',
     'Policy in force for each tenant; those that are not as on disk come first.',
@@ -263,37 +235,10 @@ const registerGauges = (registry: Registry, version: string, clock: Clock, sourc
   gauge('postern_revocation_age_seconds', 'Age of the copy of the shared deny list; at revocation.max-age, requests are refused.', [], () =>
     one(sources.revocation()?.ageSeconds ?? undefined),
   )
+  gauge('postern_gateway_certificate_expiry_timestamp_seconds', 'When a certificate of the gateway ends.', ['pin'], () =>
+    sources.gatewayCertificates().map(({ pin, notAfter }) => [{ pin }, notAfter / 1000]),
+  )
   gauge('postern_unproved_direct_traffic', '1 where requests are accepted without proof of the gateway.', [], () =>
     one(sources.directTraffic() ? 1 : 0),
   )
-}
-
-const registerAudit = (registry: Registry, read: MetricSources['audit']): void => {
-  const add = (
-    kind: 'gauge' | 'counter',
-    name: string,
-    help: string,
-    label: string | null,
-    of: (s: AuditStatus) => readonly Sample[],
-  ): void =>
-    asked(registry, kind, `postern_audit_${name}`, help, label === null ? [] : [label], () => {
-      const status = read()
-      return status === null ? [] : of(status)
-    })
-  add('counter', 'records_total', 'Records kept.', 'kind', s => [...s.records].map(([kind, n]) => [{ kind }, n]))
-  add('counter', 'lost_total', 'Records that could not be kept, or whose file was taken away.', null, s => [[{}, s.lost]])
-  add('counter', 'folded_total', 'Refusals counted in an aggregated record.', null, s => [[{}, s.folded]])
-  add('gauge', 'spool_bytes', 'Bytes of the audit folder.', null, s => [[{}, s.spoolBytes]])
-  add('gauge', 'spool_max_bytes', 'Bytes at which requests are refused.', null, s => [[{}, s.spoolMax]])
-  add('gauge', 'ready', '0 while requests are refused because they could not be recorded.', null, s => [[{}, s.ready ? 1 : 0]])
-  add('gauge', 'sink_up', '1 where a sink takes what it is given.', 'sink', s => s.sinks.map(k => [{ sink: k.kind }, k.up ? 1 : 0]))
-  add('counter', 'sink_dropped_total', 'Records that a sink did not take; the spool has them.', 'sink', s =>
-    s.sinks.map(k => [{ sink: k.kind }, k.dropped]),
-  )
-  add('gauge', 'last_checkpoint_timestamp_seconds', 'When the last checkpoint was signed and stored.', null, s =>
-    s.checkpoint.time === null ? [] : [[{}, s.checkpoint.time / 1000]],
-  )
-  add('gauge', 'second_place_up', '0 where the second place did not take the last checkpoint.', null, s => [
-    [{}, s.checkpoint.secondFault === null ? 1 : 0],
-  ])
 }

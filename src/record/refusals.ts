@@ -59,7 +59,8 @@ export class Refusals {
 
   /** Counts the entry instead of it being written, where it must; `faulty`: the spool wants nothing more. */
   takes(entry: ExchangeEntry, faulty: boolean): boolean {
-    if (entry.effect === 'allow' && entry.code !== 'PST6001') return false
+    // A preflight is allowed, but anybody may send it.
+    if (entry.effect === 'allow' && entry.subject !== null && entry.code !== 'PST6001') return false
     const alone = !faulty && !this.shareUsed && this.#admits(sourceOf(entry))
     if (!alone) this.#fold(entry)
     return !alone

@@ -24,17 +24,29 @@ export const upstreamFields = (
   const fields = told.length === 0 ? asked : withoutIdentity(asked, told)
   const claims = identityFields(identity, told)
   if (claims instanceof Refusal) return claims
-  if (settings.host === 'original') fields.push('host', origin.host)
-  if (origin.clientIp !== null) fields.push('x-forwarded-for', origin.clientIp.includes(':') ? `[${origin.clientIp}]` : origin.clientIp)
-  fields.push('x-forwarded-proto', origin.scheme, 'x-forwarded-host', origin.host, 'via', '1.1 postern')
-  fields.push('x-postern-tenant', permit.tenant, 'x-postern-subject', percentEncoded(identity.subject))
-  fields.push('x-postern-request-id', origin.id, 'x-postern-deadline-ms', String(settings.deadline))
+  pushOwn(fields, permit, origin, settings)
+  fields.push('x-postern-subject', percentEncoded(identity.subject))
   if (settings['forward-authorization'] && origin.authorization !== null) fields.push('authorization', origin.authorization)
   if (upload.stream !== null && upload.length !== null) fields.push('content-length', String(upload.length))
   for (const field of claims) fields.push(field)
   if (assertion !== null) fields.push('x-postern-assertion', assertion)
   for (const field of credential) fields.push(field)
   return fields
+}
+
+/** A CORS preflight: nobody's, so neither a subject nor a credential, and no session that a cookie could bring (Fetch standard: browsers send none). */
+export const preflightFields = (permit: Permit, origin: Origin, settings: UpstreamSettings): string[] => {
+  const asked = withoutIdentity(origin.headers, settings['identity-headers'])
+  const fields = asked.filter((_, i) => asked[i - (i % 2)] !== 'cookie')
+  pushOwn(fields, permit, origin, settings)
+  return fields
+}
+
+const pushOwn = (fields: string[], permit: Permit, origin: Origin, settings: UpstreamSettings): void => {
+  if (settings.host === 'original') fields.push('host', origin.host)
+  if (origin.clientIp !== null) fields.push('x-forwarded-for', origin.clientIp.includes(':') ? `[${origin.clientIp}]` : origin.clientIp)
+  fields.push('x-forwarded-proto', origin.scheme, 'x-forwarded-host', origin.host, 'via', '1.1 postern')
+  fields.push('x-postern-tenant', permit.tenant, 'x-postern-request-id', origin.id, 'x-postern-deadline-ms', String(settings.deadline))
 }
 
 /** Asks for something else than the whole text as it is: parts, codings, differences (RFC 3229). */

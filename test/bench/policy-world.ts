@@ -168,7 +168,7 @@ export const factsOf = ({ identity, target, clientIp }: Question): Facts => {
       target: canonical,
       host: 'api.example',
       scheme: 'https',
-      proof: 'shared-secret',
+      proof: ['shared-secret'],
       clientIp,
       gatewayRequestId: null,
       route: null,

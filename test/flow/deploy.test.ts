@@ -371,7 +371,7 @@ describe('the pod, with the gateway in front', () => {
     })
     const exchange = () => postern.records().findLast(record => record['kind'] === 'exchange')
     await expect.poll(exchange).toMatchObject({
-      gateway: { proof: 'shared-secret', 'request-id': 'JKJaXmPLvHcESHA=' },
+      gateway: { proof: ['shared-secret'], 'request-id': 'JKJaXmPLvHcESHA=' },
       request: { host: 'acme.api.example.com', route: 'acme', path: '/v1/invoices', 'client-ip': '203.0.113.9' },
     })
   })

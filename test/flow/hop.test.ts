@@ -205,7 +205,7 @@ describe('none-accept-direct-traffic', () => {
     })
     expect(reply.status).toBe(200)
     expect(postern.log()).toContain('ANYONE WHO REACHES THIS PORT IS SERVED')
-    await expect.poll(() => JSON.stringify(postern.records()), { timeout: 5000 }).toContain('"proof":"none-accept-direct-traffic"')
+    await expect.poll(() => JSON.stringify(postern.records()), { timeout: 5000 }).toContain('"proof":["none-accept-direct-traffic"]')
     expect(JSON.stringify(postern.records())).toContain('"client-ip":"127.0.0.1"')
     const metrics = await new Promise<string>(resolve => {
       request({ host: '127.0.0.1', port: postern.opsPort, path: '/metrics' }, res => {

@@ -34,7 +34,7 @@ describe('against a real provider', () => {
     settingsFor(provider.issuer, { audiences: ['postern-demo'], ...changes })
   const open = (changes: Partial<Omit<IssuerSettings, 'digest'>> = {}, bounds: Partial<Bounds> = {}) => gate([settings(changes)], bounds)
   const jwks = async (): Promise<readonly Json[]> => {
-    const reply = await realFetch(`${provider.issuer}/jwks`, { timeout: 2_000, maxBytes: 100_000 })
+    const reply = await realFetch(`${provider.issuer}/jwks`, { timeout: 2_000, reach: 'loopback', maxBytes: 100_000 })
     return (JSON.parse(reply.body.toString()) as { keys: Json[] }).keys
   }
 

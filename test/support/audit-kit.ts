@@ -28,7 +28,7 @@ export const entry = (changes: Partial<ExchangeEntry> = {}): ExchangeEntry => ({
   issuer: 'https://login.acme.example/',
   subject: 'alice',
   agents: [],
-  proof: 'shared-secret',
+  proof: ['shared-secret'],
   gatewayRequestId: 'JKJaXmPLvHcESHA=',
   peer: '10.0.0.9',
   requestId: 'r-1',

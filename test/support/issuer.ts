@@ -172,6 +172,8 @@ export const entryFor = (issuer: string, changes: Partial<IssuerEntry> = {}): Is
   'max-lifetime': 86_400_000,
   'ca-file': null,
   introspection: null,
+  proxy: null,
+  'allow-private-addresses': false,
   'allow-http-loopback': issuer.startsWith('http:'),
   from: new Map(),
   ...changes,

@@ -35,6 +35,8 @@ const keywords: Readonly<Record<string, Keyword>> = {
   maximum: (wanted: number, value) => wrong(typeof value !== 'number' || value <= wanted, `is above ${wanted}`),
   minItems: (wanted: number, value) => wrong(!Array.isArray(value) || value.length >= wanted, `has fewer than ${wanted} entries`),
   maxItems: (wanted: number, value) => wrong(!Array.isArray(value) || value.length <= wanted, `has more than ${wanted} entries`),
+  uniqueItems: (wanted: boolean, value) =>
+    wrong(!wanted || !Array.isArray(value) || new Set(value.map(item => JSON.stringify(item))).size === value.length, 'has an entry twice'),
   minProperties: (wanted: number, value) => wrong(!isObject(value) || names(value).length >= wanted, `has fewer than ${wanted} keys`),
   maxProperties: (wanted: number, value) => wrong(!isObject(value) || names(value).length <= wanted, `has more than ${wanted} keys`),
   required: (wanted: readonly string[], value) =>

@@ -8,7 +8,7 @@ import { serve } from '../support/issuer.ts'
 import { testCa, testCertificate, testCertificateKey } from '../support/tls.ts'
 
 const fetch = createFetch()
-const init: FetchInit = { timeout: 2_000, maxBytes: 1_000, loopbackOnly: true }
+const init: FetchInit = { timeout: 2_000, maxBytes: 1_000, reach: 'loopback' }
 const stops: (() => Promise<void>)[] = []
 afterEach(async () => {
   for (const stop of stops.splice(0)) await stop()

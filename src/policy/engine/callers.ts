@@ -1,4 +1,4 @@
-import type { Identity } from '../../model/identity.ts'
+import { type Identity, nobody } from '../../model/identity.ts'
 import type { Agent, Person } from '../language/caller-shape.ts'
 import { type Claim, claimReader, faulty, type Scalar } from '../language/claims.ts'
 import { both, either, no, type Side, type Tri, told, unsure, yes } from '../language/tri.ts'
@@ -16,14 +16,16 @@ export interface Callers {
 /**
  * Compiles the callers of a rule for one side. On the grant side what a person may do passes to no agent: only a map
  * that names an agent can match one. On the refuse side the person behind the agent is compared too, so a deny follows them.
+ * Who has not been named may be any of them: of `nobody` only what holds for everybody is known.
  */
 export const callersTest = (names: readonly string[], definitions: ReadonlyMap<string, Callers>, side: Side): CallerTest => {
   const parts = names.map(name => (name === anyone ? everybody : (definitions.get(name) ?? nobodyKnows)))
   const person = anyOf(parts.map(part => part.person))
   const agent = anyOf(parts.map(part => part.agent))
+  const ofNobody = names.includes(anyone) ? yes : unsure
   return side === 'grant'
-    ? identity => (identity.agents.length > 0 ? agent(identity) : person(identity))
-    : identity => either(person(identity), agent(identity))
+    ? identity => (identity === nobody ? ofNobody : identity.agents.length > 0 ? agent(identity) : person(identity))
+    : identity => (identity === nobody ? ofNobody : either(person(identity), agent(identity)))
 }
 
 /** The names of `who` in their order, then anyone: first as the bodies of denies read them, then as those of allows do. */

@@ -1,4 +1,5 @@
 import type { Facts } from '../../model/decision.ts'
+import { nobody } from '../../model/identity.ts'
 import { decodeSegment } from '../../model/target.ts'
 import type { Check } from '../check/ast.ts'
 import { type Binding, compileCheck, type Value } from '../check/compile.ts'
@@ -72,7 +73,7 @@ const binding = (claims: ReadonlyMap<string, Claim>, placeOf: (name: string) => 
     const read = claimOf(name, claims)
     return ({ facts }) => {
       const found = read(facts.identity.claims)
-      return found === faulty ? unsure : told(found !== undefined)
+      return found === faulty || facts.identity === nobody ? unsure : told(found !== undefined)
     }
   },
 })
@@ -84,8 +85,8 @@ const claimOf = (name: string, claims: ReadonlyMap<string, Claim>): ReturnType<t
 
 const factOf = (name: string): ((asked: Asked) => Value | undefined) => {
   if (name === 'method') return asked => asked.facts.origin.method
-  if (name === 'subject') return asked => wellFormed(asked.facts.identity.subject)
-  return asked => wellFormed(asked.facts.identity.scopes)
+  const part = name === 'subject' ? 'subject' : 'scopes'
+  return ({ facts: { identity } }) => (identity === nobody ? undefined : wellFormed(identity[part]))
 }
 
 /** Half a character in a token would begin and end what it is no part of. */

@@ -1,5 +1,5 @@
+import { type AddressKey, addressKey, addressSet, type Range } from '../../config/address.ts'
 import type { Facts } from '../../model/decision.ts'
-import { type AddressKey, addressKey, addressSet, type Range } from '../language/address.ts'
 import type { Claim } from '../language/claims.ts'
 import type { RouteLine } from '../language/pattern.ts'
 import { isWithin, type TimeWindow } from '../language/time.ts'

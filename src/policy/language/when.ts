@@ -1,3 +1,4 @@
+import { parseRange, type Range } from '../../config/address.ts'
 import {
   type Bad,
   bad,
@@ -18,7 +19,6 @@ import type { Check } from '../check/ast.ts'
 import type { CheckEnvironment } from '../check/environment.ts'
 import { readCheck } from '../check/read.ts'
 import { maxLength } from '../check/size.ts'
-import { parseRange, type Range } from './address.ts'
 import { nearestName } from './names.ts'
 import type { Scope } from './scope.ts'
 import { type TimeWindow, timeShape } from './time.ts'

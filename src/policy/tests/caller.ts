@@ -1,3 +1,4 @@
+import { addressKey } from '../../config/address.ts'
 import {
   bad,
   type Context,
@@ -16,7 +17,6 @@ import type { Node, Source } from '../../config/source.ts'
 import { hostName, parseDuration } from '../../config/values.ts'
 import type { Origin } from '../../model/exchange.ts'
 import type { Identity } from '../../model/identity.ts'
-import { addressKey } from '../language/address.ts'
 import { circles } from '../language/circles.ts'
 import { type Claim, claimValueShape } from '../language/claims.ts'
 import { instant } from '../language/moment.ts'

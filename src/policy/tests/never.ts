@@ -1,6 +1,6 @@
+import { parseRange, type Range } from '../../config/address.ts'
 import { type Bad, bad, type Context, fail, type Shape, text, Wrong } from '../../config/shape.ts'
 import type { Node } from '../../config/source.ts'
-import { parseRange, type Range } from '../language/address.ts'
 import { unknownName } from '../language/names.ts'
 import { parseLine, type RouteLine } from '../language/pattern.ts'
 import type { Scope, Spot } from '../language/scope.ts'

@@ -117,7 +117,7 @@ export const requestFacts = (
   const { method, target, headers, host, clientIp } = asked
   const proved = {
     scheme: 'https',
-    proof: 'shared-secret',
+    proof: ['shared-secret'],
     gatewayRequestId: null,
     route: null,
     publicUrl: null,

@@ -1,6 +1,6 @@
+import { type AddressKey, addressKey, addressSet, addressText, type Range } from '../../config/address.ts'
 import { formatDuration } from '../../config/values.ts'
 import type { Facts } from '../../model/decision.ts'
-import { type AddressKey, addressKey, addressSet, addressText, type Range } from '../language/address.ts'
 import type { Login } from '../language/login.ts'
 import { isWithin, type TimeWindow } from '../language/time.ts'
 import type { Expectation } from '../language/when.ts'

@@ -1,5 +1,5 @@
+import { type AddressKey, addressKey, addressText, type Range } from '../../config/address.ts'
 import type { Scalar } from '../../model/fact.ts'
-import { type AddressKey, addressKey, addressText, type Range } from '../language/address.ts'
 import type { PolicyDocument } from '../language/read.ts'
 import type { Recognise } from '../language/recognise-shape.ts'
 import { literals } from './literals.ts'

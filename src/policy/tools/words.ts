@@ -1,4 +1,4 @@
-import { type AddressKey, addressText, type Range } from '../language/address.ts'
+import { type AddressKey, addressText, type Range } from '../../config/address.ts'
 import type { Scalar } from '../language/claims.ts'
 import type { TimeWindow } from '../language/time.ts'
 import type { Expectation } from '../language/when.ts'

@@ -277,7 +277,7 @@ describe('metadata', () => {
     open.push(made.identifier)
     made.identifier.configure([settingsFor(local.issuer, { ca: 'PEM' })])
     await until(() => made.identifier.status()[0]?.keys === 1)
-    const expected = { loopbackOnly: true, ca: 'PEM', maxBytes: 153_600, timeout: 5_000 }
+    const expected = { reach: 'loopback', ca: 'PEM', maxBytes: 153_600, timeout: 5_000 }
     expect(calls).toMatchObject([expected, expected])
   })
 

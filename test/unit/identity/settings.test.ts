@@ -36,6 +36,8 @@ describe('an entry of issuers', () => {
         'max-lifetime': 86_400_000,
         'ca-file': null,
         introspection: null,
+        proxy: null,
+        'allow-private-addresses': false,
         'allow-http-loopback': false,
       },
     ])
@@ -53,6 +55,9 @@ describe('an entry of issuers', () => {
     [', clock-tolerance: 301s', 'out of range'],
     [', max-lifetime: 25h', 'out of range'],
     [', audience: x', 'Did you mean audiences?'],
+    [', proxy: "https://proxy.internal:3128"', 'is not a proxy'],
+    [', proxy: "http://u:p@proxy.internal:3128"', 'is not a proxy'],
+    [', proxy: "http://proxy.internal:3128/x"', 'is not a proxy'],
   ])('%s is refused', (entry, message) => {
     expect(one(entry).errors.join()).toContain(message)
   })

@@ -80,7 +80,7 @@ export const facts = (asked: Asked = {}): Facts => {
       target,
       host: asked.host ?? 'api.example',
       scheme: 'https',
-      proof: 'shared-secret',
+      proof: ['shared-secret'],
       clientIp: asked.ip === undefined ? '10.1.2.3' : asked.ip,
       gatewayRequestId: null,
       route: null,

@@ -12,7 +12,7 @@ describe('an exchange record', () => {
     const line = lines.exchange(7, entry())
     expect(line).toBe(
       '{"v":"postern/audit/v1","chain":"chain-1","seq":7,"time":"2026-11-23T10:00:00.007Z","code":"PST2001","kind":"exchange","tenant":"acme",' +
-        '"caller":{"issuer":"https://login.acme.example/","subject":"alice","agents":[]},"gateway":{"proof":"shared-secret","request-id":"JKJaXmPLvHcESHA=","peer":"10.0.0.9"},' +
+        '"caller":{"issuer":"https://login.acme.example/","subject":"alice","agents":[]},"gateway":{"proof":["shared-secret"],"request-id":"JKJaXmPLvHcESHA=","peer":"10.0.0.9"},' +
         '"request":{"id":"r-1","method":"GET","host":"acme.api.example.com","route":"orders-v1","path":"/v1/orders/7","client-ip":"203.0.113.7","user-agent":"curl/8","bytes":0},' +
         '"decision":{"effect":"allow","rule":"read-orders","reason":"","role":"orders_read","policy-digest":"abc","platform-digest":null,"in-doubt":false,"shadow":null,"observed":null},"credential":{"role":"orders_read","generation":3},' +
         '"upstream":{"name":"orders","status":200,"ms":3.20},"response":{"status":200,"bytes":10,"ms":4.56,"hidden":0,"aborted":false},"facts":null}\n',

@@ -19,6 +19,7 @@ const none: MetricSources = {
   revocation: () => null,
   streams: () => 0,
   directTraffic: () => false,
+  gatewayCertificates: () => [{ pin: 'p', notAfter: 4_000_000_000_000 }],
 }
 const create = (sources: Partial<MetricSources> = {}, runtime = false) =>
   createMetrics({ version: '1.2.3', clock, runtime, sources: { ...none, ...sources } })
@@ -80,7 +81,7 @@ describe('metrics', () => {
         'postern_refusals_total{code="PST3007",reason="token-expired"} 1',
         'postern_token_validation_total{issuer="https://idp/",result="valid"} 1',
         'postern_token_validation_total{issuer="_none",result="malformed"} 1',
-        'postern_gateway_proof_total{kind="shared-secret",result="missing"} 1',
+        'postern_gateway_proof_total{proof="shared-secret",result="missing"} 1',
         'postern_upstream_requests_total{upstream="orders",result="2xx"} 1',
         'postern_credential_rotations_total{role="orders_read",result="done"} 1',
         'postern_reloads_total{kind="policy",result="refused"} 1',

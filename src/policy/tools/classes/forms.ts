@@ -1,6 +1,6 @@
+import { type AddressKey, addressKey, addressText, type Range } from '../../../config/address.ts'
 import type { ZoneClocks } from '../../../model/decision.ts'
 import { compileWhen, Look, type Test } from '../../engine/conditions.ts'
-import { type AddressKey, addressKey, addressText, type Range } from '../../language/address.ts'
 import type { Login } from '../../language/login.ts'
 import type { Recognise } from '../../language/recognise-shape.ts'
 import { no, type Side, unsure, yes } from '../../language/tri.ts'

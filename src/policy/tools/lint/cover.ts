@@ -1,4 +1,4 @@
-import type { Range } from '../../language/address.ts'
+import type { Range } from '../../../config/address.ts'
 import type { PolicyDocument } from '../../language/read.ts'
 import type { Rule } from '../../language/rule.ts'
 import { isWithin, type TimeWindow } from '../../language/time.ts'

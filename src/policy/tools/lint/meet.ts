@@ -1,4 +1,4 @@
-import { type AddressKey, addressKey, addressSet, type Range } from '../../language/address.ts'
+import { type AddressKey, addressKey, addressSet, type Range } from '../../../config/address.ts'
 import type { Claim } from '../../language/claims.ts'
 import { isList } from '../../language/claims.ts'
 import type { Rule } from '../../language/rule.ts'

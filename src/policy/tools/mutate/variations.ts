@@ -1,5 +1,5 @@
+import { type AddressKey, addressKey, addressSet, addressText, type Range } from '../../../config/address.ts'
 import type { ZoneClocks } from '../../../model/decision.ts'
-import { type AddressKey, addressKey, addressSet, addressText, type Range } from '../../language/address.ts'
 import type { Agent, Person } from '../../language/caller-shape.ts'
 import { isList } from '../../language/claims.ts'
 import type { PolicyDocument } from '../../language/read.ts'

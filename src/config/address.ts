@@ -1,4 +1,4 @@
-import { Wrong } from '../../config/shape.ts'
+import { Wrong } from './shape.ts'
 
 /**
  * An address as text whose order is the order of addresses: 2 code units of 16 bits for v4, 8 for v6.
