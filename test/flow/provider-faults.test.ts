@@ -124,7 +124,7 @@ describe('a gate on a real provider behind a faulty proxy', () => {
     // So that known tokens are verified again and again in the middle of it all.
     verifyAgainAfter: 100,
     failureFor: 50,
-    bucketEvery: 100,
+    bucketEvery: 10,
   }
 
   it(
