@@ -31,6 +31,12 @@ const scraps = [
   '\ud800',
 ]
 
+const units = [' ', '\t', ',', ', ', ' ,', 'a,', 'a/', '/', '.', ':', '0:', '%41', '%', '=', 'a', '-', '"', '\\', '/.', '?', ' a']
+/** The same again and again, and then something else: what a pattern with two ways to share it out never gets to the end of. */
+export const endless: readonly string[] = ['', 'x', '/', 'close,'].flatMap(before =>
+  units.flatMap(unit => ['', 'x y', 'x', '"', '%'].map(after => before + unit.repeat(Math.floor(15_000 / unit.length)) + after)),
+)
+
 /** A few insertions, deletions, repetitions and exchanges. */
 export const spoilt = (text: string, c: Chance, most = 3): string => {
   let result = text
