@@ -7,12 +7,13 @@ import { type Identity, nobody } from '../model/identity.ts'
 import { type Limit, merged } from '../model/obligation.ts'
 import { Permit } from '../model/permit.ts'
 import { strangersBasis, TenantBasis } from './engine/basis.ts'
-import { type CallerBits, callerBits } from './engine/callers.ts'
+import { CallerBits } from './engine/callers.ts'
 import { type CompiledPolicy, type CompiledRule, firstAllow, firstDeny, isShadowed, type RouteMatch } from './engine/compile.ts'
 import { Look } from './engine/conditions.ts'
 import { isMet } from './engine/login.ts'
+import { layOut, type Plot } from './engine/plots.ts'
 import { type Claimant, type Found, hostOwners, indexingTenants } from './engine/recognise.ts'
-import { Candidates, type RouteTable } from './engine/route-index.ts'
+import { Candidates } from './engine/route-index.ts'
 import type { Recognise } from './language/recognise-shape.ts'
 
 /** One tenant of a composition. `policy` null: no good version. `recognise` null: not even what it claims is known. */
@@ -25,14 +26,11 @@ export interface Enforced {
 }
 
 /** A tenant with a good version. */
-interface Serving {
+interface Serving extends Plot {
   readonly policy: CompiledPolicy
   /** What nearly every decision needs of the policy, at hand. */
   readonly tenant: string
   readonly digest: string
-  readonly table: RouteTable
-  readonly denies: readonly CompiledRule[]
-  readonly allows: readonly CompiledRule[]
   /** There is a shadow rule in it or in the platform's. */
   readonly shadowed: boolean
   readonly observeUntil: number | null
@@ -40,11 +38,12 @@ interface Serving {
 }
 
 /** What depends on a token, a host and the policies alone, kept as long as the token's own object: an answer never depends on it. */
-interface Known extends CallerBits {
+interface Known {
   readonly host: string
-  readonly found: Found<Serving>
-  /** Of the platform's callers; null: nobody asked yet. */
-  above: CallerBits | null
+  readonly found: Serving | 'none' | 'several'
+  readonly own: CallerBits
+  /** Of the platform's callers. */
+  readonly above: CallerBits
 }
 
 type Deny = Pick<Denial, 'code' | 'reason' | 'tenant' | 'policyDigest' | 'basis'>
@@ -56,11 +55,12 @@ export const policyEngine = (platform: CompiledPolicy, tenants: readonly Enforce
   finish(assemblingEngine(platform, tenants))
 
 export function* assemblingEngine(platform: CompiledPolicy, tenants: readonly Enforced[]): Steps<PolicyEngine> {
-  const claimants = tenants.flatMap(({ policy, recognise, observeUntil = null, state: { tenant } }) =>
-    recognise
-      ? [{ recognise, tenant, serving: policy && servingOf(policy, platform, observeUntil, new TenantBasis(platform, policy, recognise)) }]
-      : [],
-  )
+  const plots = yield* layOut(tenants.flatMap(({ policy, recognise }) => (policy === null || recognise === null ? [] : policy)))
+  const claimants = tenants.flatMap(({ policy, recognise, observeUntil = null, state: { tenant } }) => {
+    if (recognise === null) return []
+    const plot = policy && plots.get(policy)
+    return [{ recognise, tenant, serving: policy && plot ? servingOf(policy, plot, platform, recognise, observeUntil) : null }]
+  })
   yield
   const serving = yield* indexingTenants(
     claimants.flatMap(({ recognise, serving }): Claimant<Serving>[] => (serving ? [{ recognise, value: serving }] : [])),
@@ -80,12 +80,11 @@ export function* assemblingEngine(platform: CompiledPolicy, tenants: readonly En
       const { origin, identity } = facts
       let known = memo.get(identity)
       if (known?.host !== origin.host) {
-        known = knownOf(identity, origin.host, serving(identity, origin.host))
+        known = knownOf(identity, origin.host, serving(identity, origin.host), platform)
         memo.set(identity, known)
       }
-      const { found } = known
-      if (typeof found === 'object') return decideFor(found.one, platform, known, facts)
-      const broken = found === 'none' ? waiting(identity, origin.host) : found
+      if (typeof known.found === 'object') return decideFor(known.found, platform, known, facts)
+      const broken = known.found === 'none' ? waiting(identity, origin.host) : 'several'
       if (typeof broken === 'object')
         return denial({ code: 'PST2104', reason: 'policy-unavailable', tenant: broken.one, policyDigest: null, basis })
       return denial({ code: 'PST2103', reason: 'tenant-mismatch', tenant: ownerOf(origin.host), policyDigest: null, basis })
@@ -119,23 +118,27 @@ export type Verdict =
       readonly inDoubt: boolean
     }
 
-const knownOf = (identity: Identity, host: string, found: Found<Serving>): Known => ({
-  ...callerBits(identity, typeof found === 'object' ? found.one.policy.callers : []),
+const knownOf = (identity: Identity, host: string, found: Found<Serving>, platform: CompiledPolicy): Known => ({
   host,
-  found,
-  above: null,
+  found: typeof found === 'object' ? found.one : found,
+  own: new CallerBits(identity, typeof found === 'object' ? found.one.policy.callers : []),
+  above: new CallerBits(identity, platform.callers),
 })
 
-const servingOf = (policy: CompiledPolicy, platform: CompiledPolicy, observeUntil: number | null, basis: Basis): Serving => ({
+const servingOf = (
+  policy: CompiledPolicy,
+  plot: Plot,
+  platform: CompiledPolicy,
+  recognise: Recognise,
+  observeUntil: number | null,
+): Serving => ({
   policy,
   tenant: policy.tenant,
   digest: policy.digest,
-  table: policy.denies.index.table,
-  denies: policy.denies.rules,
-  allows: policy.allows.rules,
+  ...plot,
   shadowed: [platform.denies, policy.denies, policy.allows].some(set => set.shadowed),
   observeUntil,
-  basis,
+  basis: new TenantBasis(platform, policy, recognise),
 })
 
 /** What covers the method and path of one request. */
@@ -146,24 +149,18 @@ interface Covering {
 }
 
 /** Only denies come from above. */
-const aboveOf = ({ denies }: CompiledPolicy, bits: CallerBits, { method, target }: Origin): RouteMatch => {
-  const { table } = denies.index
-  return { effect: 'deny', table, rules: denies.rules, numbers: new Candidates(table, method, target.path, bits).denies, bits }
-}
+const aboveOf = ({ denies: { rules, index } }: CompiledPolicy, bits: CallerBits, { method, target }: Origin): RouteMatch => ({
+  rules,
+  first: 0,
+  hits: new Candidates(index.table, 0, method, target.path, bits).denies,
+})
 
-const coveringOf = (
-  { table, denies, allows }: Pick<Serving, 'table' | 'denies' | 'allows'>,
-  platform: CompiledPolicy,
-  known: CallerBits & Pick<Known, 'above'>,
-  { origin, identity }: Facts,
-): Covering => {
-  const { method, target } = origin
-  known.above ??= callerBits(identity, platform.callers)
-  const own = new Candidates(table, method, target.path, known)
+const coveringOf = ({ table, root, rules, denies, allows }: Plot, platform: CompiledPolicy, known: Known, origin: Origin): Covering => {
+  const own = new Candidates(table, root, origin.method, origin.target.path, known.own)
   return {
     above: aboveOf(platform, known.above, origin),
-    denies: { effect: 'deny', table, rules: denies, numbers: own.denies, bits: known },
-    allows: { effect: 'allow', table, rules: allows, numbers: own.allows, bits: known },
+    denies: { rules, first: denies, hits: own.denies },
+    allows: { rules, first: allows, hits: own.allows },
   }
 }
 
@@ -179,16 +176,22 @@ const judge = (covering: Covering, look: Look, shadow: boolean): Verdict => {
 
 /** What the rules alone say of a request of this tenant: without recognition, observe mode and obligations. */
 export const judgeRules = (policy: CompiledPolicy, platform: CompiledPolicy, look: Look): Verdict => {
-  const bits = { ...callerBits(look.facts.identity, policy.callers), above: null }
-  const parts = { table: policy.denies.index.table, denies: policy.denies.rules, allows: policy.allows.rules }
-  return judge(coveringOf(parts, platform, bits, look.facts), look, false)
+  const { identity, origin } = look.facts
+  const { denies, allows, callers } = policy
+  const own = new Candidates(denies.index.table, 0, origin.method, origin.target.path, new CallerBits(identity, callers))
+  const covering: Covering = {
+    above: aboveOf(platform, new CallerBits(identity, platform.callers), origin),
+    denies: { rules: denies.rules, first: 0, hits: own.denies },
+    allows: { rules: allows.rules, first: 0, hits: own.allows },
+  }
+  return judge(covering, look, false)
 }
 
 /** Permits are made here and in `letPass` alone, and never from a shadow rule. */
 const decideFor = (serving: Serving, platform: CompiledPolicy, known: Known, facts: Facts): Decision => {
   const { tenant, digest, basis } = serving
   const look = new Look(facts)
-  const covering = coveringOf(serving, platform, known, facts)
+  const covering = coveringOf(serving, platform, known, facts.origin)
   const shadow = serving.shadowed ? shadowOf(serving.policy, platform, covering, look) : null
   const verdict = judge(covering, look, false)
   if (verdict.effect !== 'allow' && isObserved(serving, verdict, facts.now)) return letPass(serving, platform, verdict, shadow)
@@ -246,7 +249,7 @@ const letPass = (
  */
 const preflightFor = (tenant: string, platform: CompiledPolicy, facts: Facts, basis: Basis): Decision => {
   const { digest: policyDigest } = platform
-  const deny = firstDeny(aboveOf(platform, callerBits(nobody, platform.callers), facts.origin), new Look(facts), false)
+  const deny = firstDeny(aboveOf(platform, new CallerBits(nobody, platform.callers), facts.origin), new Look(facts), false)
   if (deny) return denial({ code: 'PST2101', reason: deny.rule.name, tenant, policyDigest, basis }, deny.inDoubt)
   const obligations = { hide: [], limits: [preflightLimit] }
   const permit = new Permit({ tenant, rule: 'preflight', policyDigest, cassandraRole: null, until: null, obligations })

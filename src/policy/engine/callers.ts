@@ -32,27 +32,55 @@ export const callersTest = (names: readonly string[], definitions: ReadonlyMap<s
 export const callerTests = (definitions: ReadonlyMap<string, Callers>): readonly CallerTest[] =>
   (['refuse', 'grant'] as const).flatMap(side => [...definitions.keys(), anyone].map(name => callersTest([name], definitions, side)))
 
-/** Which names hold for one token: a question of token and policy alone, so each is answered once, when it is first asked. */
-export interface CallerBits {
-  readonly identity: Identity
-  readonly tests: readonly CallerTest[]
-  /** 0: not asked yet; else the answer and one. */
-  readonly known: Uint8Array
-}
+/** Answers of two bits each that stand in one small integer. */
+const perWord = 15
 
-export const callerBits = (identity: Identity, tests: readonly CallerTest[]): CallerBits => ({
-  identity,
-  tests,
-  known: new Uint8Array(tests.length),
-})
+/**
+ * Which names hold for one token: a question of token and policy alone, so each is answered once, when it is first asked. The answers of the
+ * first names stand in the object itself: among many tokens, a list beside it would be one more wait for memory.
+ */
+export class CallerBits {
+  readonly #identity: Identity
+  readonly #tests: readonly CallerTest[]
+  // 0: not asked yet; else the answer and one.
+  #first = 0
+  #second = 0
+  #more: Uint8Array | null = null
 
-/** `index` is a place in `tests`. */
-export const holds = ({ identity, tests, known }: CallerBits, index: number): Tri => {
-  const before = known[index] ?? 0
-  if (before !== 0) return (before - 1) as Tri
-  const answer = tests[index]?.(identity) ?? unsure
-  known[index] = answer + 1
-  return answer
+  constructor(identity: Identity, tests: readonly CallerTest[]) {
+    this.#identity = identity
+    this.#tests = tests
+  }
+
+  /** `place` is one in `tests`. */
+  holds(place: number): Tri {
+    if (place < perWord) {
+      const shift = place << 1
+      const before = (this.#first >> shift) & 3
+      if (before !== 0) return (before - 1) as Tri
+      const answer = this.#ask(place)
+      this.#first |= (answer + 1) << shift
+      return answer
+    }
+    if (place < 2 * perWord) {
+      const shift = (place - perWord) << 1
+      const before = (this.#second >> shift) & 3
+      if (before !== 0) return (before - 1) as Tri
+      const answer = this.#ask(place)
+      this.#second |= (answer + 1) << shift
+      return answer
+    }
+    this.#more ??= new Uint8Array(this.#tests.length)
+    const before = this.#more[place] ?? 0
+    if (before !== 0) return (before - 1) as Tri
+    const answer = this.#ask(place)
+    this.#more[place] = answer + 1
+    return answer
+  }
+
+  #ask(place: number): Tri {
+    return this.#tests[place]?.(this.#identity) ?? unsure
+  }
 }
 
 const everybody: Callers = { person: () => yes, agent: () => no }

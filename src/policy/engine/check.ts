@@ -17,6 +17,16 @@ interface Asked {
   readonly query: Query
 }
 
+/** Where these lines put the variables that the expression reads. */
+const placesIn = (check: Check, { segments }: RouteLine): readonly number[] =>
+  check.reads.path.map(name => segments.findIndex(segment => 'variable' in segment && segment.variable === name))
+
+/** What `checkTest` gives depends on this alone; null: on the lines themselves. */
+export const checkKey = (check: Check, lines: readonly RouteLine[], claims: ReadonlyMap<string, Claim>): readonly unknown[] | null => {
+  const [places = '', ...others] = new Set(lines.map(line => placesIn(check, line).join()))
+  return others.length > 0 ? null : [check.text, places, ...check.reads.claims.map(name => [name, claims.get(name)])]
+}
+
 /**
  * Compiles `when.check` of a rule. A rule with several `to` lines is several rules of one name, each with its own
  * variables: where the lines put a variable at different places, the expression is asked for each line that fits.
@@ -29,7 +39,7 @@ export const checkTest = (
 ): ((asked: Asked) => Tri) => {
   const groups = new Map<string, { readonly places: readonly number[]; readonly lines: RouteLine[] }>()
   for (const line of lines) {
-    const places = check.reads.path.map(name => line.segments.findIndex(segment => 'variable' in segment && segment.variable === name))
+    const places = placesIn(check, line)
     const group = groups.get(places.join()) ?? { places, lines: [] }
     group.lines.push(line)
     groups.set(places.join(), group)

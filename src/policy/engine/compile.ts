@@ -5,10 +5,10 @@ import type { PolicyDocument } from '../language/read.ts'
 import type { Rule } from '../language/rule.ts'
 import { both, no, not, type Side, type Tri, told, unsure, yes } from '../language/tri.ts'
 import { anyone } from '../language/who.ts'
-import { type CallerBits, type Callers, type CallerTest, callersTest, callerTests, compileWho } from './callers.ts'
+import { type Callers, type CallerTest, callersTest, callerTests, compileWho } from './callers.ts'
 import { type Condition, compileWhen, type Look, type SharedTests, type Test } from './conditions.ts'
 import { type CompiledLogin, compileLogin } from './login.ts'
-import { candidates, named, type RouteIndex, type RouteTable } from './route-index.ts'
+import { candidates, type Hit, type RouteIndex, ruleOf, whoOf } from './route-index.ts'
 import { RouteTree } from './route-tree.ts'
 
 export interface CompiledRule {
@@ -120,14 +120,14 @@ const compileRule = (
   if (rule.when) others.push(...compileWhen(rule.when, side, rule.to, claims, tests))
   const bounds = window(rule)
   return {
-    name: rule.name,
-    conditions: [...bounds, callers, ...others],
     others: allOf([...bounds, ...others].map(({ test }) => test)),
+    shadow: rule.mode === 'shadow',
+    login: rule.login && compileLogin(rule.login),
     role: rule.role?.name ?? null,
     until: rule.until,
-    login: rule.login && compileLogin(rule.login),
+    name: rule.name,
     obligations: merged(always, rule.own),
-    shadow: rule.mode === 'shadow',
+    conditions: [...bounds, callers, ...others],
   }
 }
 
@@ -164,12 +164,10 @@ export const evaluate = ({ conditions }: CompiledRule, look: Look): Tri =>
     look,
   )
 
-/** What `evaluate` says of a rule that is a candidate; whom it names is looked up, so most rules are not even touched. */
-const judged = ({ rules, effect, table, bits }: RouteMatch, number: number, look: Look): Tri => {
-  const who = named(table, effect, number, bits)
-  if (who === no) return no
-  const others = rules[number]?.others ?? null
-  return others === null ? who : both(who, others(look))
+/** What `evaluate` says of a rule that is a candidate; whom it names is known, so most rules are not even touched. */
+const judged = (rule: CompiledRule | undefined, found: Hit, look: Look): Tri => {
+  const others = rule?.others ?? null
+  return others === null ? whoOf(found) : both(whoOf(found), others(look))
 }
 
 export interface Match {
@@ -179,30 +177,29 @@ export interface Match {
 
 /** The rules of one effect that cover the method and path of a request. */
 export interface RouteMatch {
-  readonly effect: Rule['effect']
-  readonly table: RouteTable
   readonly rules: readonly CompiledRule[]
+  /** Where those of this effect begin. */
+  readonly first: number
   /** In file order. */
-  readonly numbers: readonly number[]
-  readonly bits: CallerBits
+  readonly hits: readonly Hit[]
 }
 
 /** The first deny that matches, in file order. One that cannot be evaluated matches. `shadow`: as if shadow rules were enforced. */
-export const firstDeny = (match: RouteMatch, look: Look, shadow: boolean): Match | null => {
-  for (const number of match.numbers) {
-    const held = judged(match, number, look)
+export const firstDeny = ({ rules, first, hits }: RouteMatch, look: Look, shadow: boolean): Match | null => {
+  for (const found of hits) {
+    const rule = rules[first + ruleOf(found)]
+    const held = judged(rule, found, look)
     if (held === no) continue
-    const rule = match.rules[number]
     if (rule !== undefined && (shadow || !rule.shadow)) return { rule, inDoubt: held === unsure }
   }
   return null
 }
 
 /** The first allow that matches, in file order. One that cannot be evaluated does not. `shadow`: as if shadow rules were enforced. */
-export const firstAllow = (match: RouteMatch, look: Look, shadow: boolean): CompiledRule | null => {
-  for (const number of match.numbers) {
-    if (judged(match, number, look) !== yes) continue
-    const rule = match.rules[number]
+export const firstAllow = ({ rules, first, hits }: RouteMatch, look: Look, shadow: boolean): CompiledRule | null => {
+  for (const found of hits) {
+    const rule = rules[first + ruleOf(found)]
+    if (judged(rule, found, look) !== yes) continue
     if (rule !== undefined && (shadow || !rule.shadow)) return rule
   }
   return null

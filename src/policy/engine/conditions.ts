@@ -5,7 +5,7 @@ import type { RouteLine } from '../language/pattern.ts'
 import { isWithin, type TimeWindow } from '../language/time.ts'
 import { both, either, no, not, type Side, type Tri, told, unsure, yes } from '../language/tri.ts'
 import type { Expectation, When } from '../language/when.ts'
-import { checkTest } from './check.ts'
+import { checkKey, checkTest } from './check.ts'
 import { withoutBlanks } from './header.ts'
 import { hasParameter, type Query, readQuery } from './query.ts'
 
@@ -75,7 +75,12 @@ export const compileWhen = (
     conditions.push({ label: `when.query.${name}`, test })
   }
   if (when.time) conditions.push({ label: 'when.time', test: timeTest(when.time) })
-  if (when.check) conditions.push({ label: 'when.check', test: checkTest(when.check, lines, claims, side) })
+  if (when.check) {
+    const { check } = when
+    const key = checkKey(check, lines, claims)
+    const compile = (): Test => checkTest(check, lines, claims, side)
+    conditions.push({ label: 'when.check', test: key === null ? compile() : shared(tests, ['check', ...key], compile) })
+  }
   return conditions
 }
 

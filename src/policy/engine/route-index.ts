@@ -1,7 +1,7 @@
 import { type Method, methods } from '../../model/exchange.ts'
 import { decodeSegment } from '../../model/target.ts'
-import { either, no, type Tri, yes } from '../language/tri.ts'
-import { type CallerBits, holds } from './callers.ts'
+import { either, no, type Tri, unsure, yes } from '../language/tri.ts'
+import type { CallerBits } from './callers.ts'
 
 /** Which rules of a policy end at one node; the order of the lists of one node. */
 export const [denyExact, denyRest, allowExact, allowRest] = [0, 1, 2, 3] as const
@@ -10,17 +10,23 @@ const kinds = 4
 
 /**
  * Segment by segment, methods beside the rules: the cost of a decision follows the rules on a route, not the rules in the file. One block of
- * numbers instead of objects: among a thousand tenants, every object on the way would be a wait for memory.
+ * numbers instead of objects, and what is read one after the other side by side: among a thousand tenants, every other place is a wait for memory.
  *
- * From 0: places of the children, the text, the lists, the callers of denies and of allows. Then the nodes, four numbers each: first literal child,
- * how many, child for a variable, its lists; the first is the root, and no child. A literal child is three numbers: length, place in the text, node;
- * ordered by length, then by characters from the last (names that are counted up differ there first), of which two stand in a number. Lists are
- * by kind: how many rules, then each as `number << 7 | methods`; where there are many, minus the number of their callers, and for each the caller
- * and its rules. Callers are, for each rule, where its own begin.
+ * The root stands first, and places are counted from it. A node: how many literal children, place of the child for a variable, place of its lists (0: none); then its literal
+ * children, each with its length, its last two characters and its place, ordered by these, then by the characters before (names that are counted up
+ * differ at their ends). The rest of a child's text stands before it, towards the front by twos. Lists are by kind: how many rules, then each as
+ * `number << 7 | methods` and its caller; where there are many, minus the number of their callers, and for each the caller, how many rules, and
+ * these. A rule of several callers has minus the place of their list instead, which begins with how many they are.
  */
 export type RouteTable = Int32Array
 
-export const [childrenAt, textAt, listsAt, callersOfDenies, callersOfAllows, nodesAt] = [0, 1, 2, 3, 4, 5] as const
+/** Numbers of a node before its literal children, and of each of these. */
+export const nodeSize = 3
+export const childSize = 3
+
+/** Two characters as one number: that at `last`, and the one before unless it is before `start`. */
+export const pair = (text: string, start: number, last: number): number =>
+  last < start ? 0 : (text.charCodeAt(last) << 16) | (last > start ? text.charCodeAt(last - 1) : 0)
 
 /** The rules of one effect in a table of both. */
 export interface RouteIndex {
@@ -30,31 +36,30 @@ export interface RouteIndex {
 
 export const bitOf = (method: Method): number => 1 << methods.indexOf(method)
 
-/** Whether one of the callers that a rule names holds. */
-export const named = (table: RouteTable, effect: RouteIndex['effect'], number: number, bits: CallerBits): Tri => {
-  const at = (table[effect === 'deny' ? callersOfDenies : callersOfAllows] ?? 0) + number
-  const end = table[at + 1] ?? 0
-  let out: Tri = no
-  for (let i = table[at] ?? 0; i < end && out !== yes; i++) out = either(out, holds(bits, table[i] ?? -1))
-  return out
-}
+/** A rule that covers a request and names its caller, or may do so: its number, and whether that is in doubt. */
+export type Hit = number
+const hit = (number: number, who: Tri): Hit => (number << 1) | (who === unsure ? 1 : 0)
+export const ruleOf = (found: Hit): number => found >> 1
+export const whoOf = (found: Hit): Tri => ((found & 1) === 1 ? unsure : yes)
 
-/** Rules whose method and path fit, by effect, ascending. Rules that name only other callers may be left out. */
+/** Rules whose method and path fit and which may name the caller, by effect, ascending. */
 export class Candidates {
-  readonly denies: number[] = []
-  readonly allows: number[] = []
+  readonly denies: Hit[] = []
+  readonly allows: Hit[] = []
   readonly #table: RouteTable
+  readonly #root: number
   readonly #method: number
   readonly #path: string
   readonly #bits: CallerBits | null
 
-  /** `path` is canonical; without `bits` it is nobody who asks, and every rule counts. */
-  constructor(table: RouteTable, method: Method, path: string, bits: CallerBits | null) {
+  /** The policy's table begins at `root`; `path` is canonical; without `bits` every caller is meant. */
+  constructor(table: RouteTable, root: number, method: Method, path: string, bits: CallerBits | null) {
     this.#table = table
+    this.#root = root
     this.#method = bitOf(method)
     this.#path = path
     this.#bits = bits
-    this.#visit(0, 1)
+    this.#visit(root, 1)
     ascending(this.denies)
     ascending(this.allows)
   }
@@ -63,23 +68,22 @@ export class Candidates {
   #visit(node: number, from: number): void {
     const table = this.#table
     const path = this.#path
-    const at = nodesAt + node * 4
-    const lists = table[at + 3] ?? 0
+    const lists = table[node + 2] ?? 0
     const end = path.length
     // The root path "/" has no segment; "/a/" has a second, empty one, which a deny does not look at.
     const isLast = from > end || (from === 1 && end === 1)
-    if (lists !== 0) this.#collect((table[listsAt] ?? 0) + lists, isLast, from >= end)
+    if (lists !== 0) this.#collect(this.#root + lists, isLast, from >= end)
     if (isLast) return
-    const count = table[at + 1] ?? 0
-    const variable = table[at + 2] ?? 0
+    const count = table[node] ?? 0
+    const variable = table[node + 1] ?? 0
     if (count === 0 && variable === 0) return
     const slash = path.indexOf('/', from)
     const to = slash < 0 ? end : slash
     if (count !== 0) {
-      const child = this.#child(table[at] ?? 0, count, from, to)
-      if (child !== 0) this.#visit(child, to + 1)
+      const child = this.#child(node + nodeSize, count, from, to)
+      if (child !== 0) this.#visit(this.#root + child, to + 1)
     }
-    if (variable !== 0 && to > from) this.#visit(variable, to + 1)
+    if (variable !== 0 && to > from) this.#visit(this.#root + variable, to + 1)
   }
 
   #collect(place: number, isLast: boolean, isLastForDeny: boolean): void {
@@ -96,15 +100,15 @@ export class Candidates {
     const lists = this.#table
     const count = lists[place] ?? 0
     if (count >= 0) {
-      const next = place + 1 + count
+      const next = place + 1 + 2 * count
       if (wanted) this.#take(place + 1, next, deny)
       return next
     }
     let at = place + 1
     for (let left = -count; left > 0; left--) {
       const from = at + 2
-      const next = from + (lists[at + 1] ?? 0)
-      if (wanted && (this.#bits === null || holds(this.#bits, lists[at] ?? 0) !== no)) this.#take(from, next, deny)
+      const next = from + 2 * (lists[at + 1] ?? 0)
+      if (wanted && this.#names(lists[at] ?? 0) !== no) this.#take(from, next, deny)
       at = next
     }
     return at
@@ -113,10 +117,25 @@ export class Candidates {
   #take(from: number, to: number, deny: boolean): void {
     const lists = this.#table
     const into = deny ? this.denies : this.allows
-    for (let i = from; i < to; i++) {
+    for (let i = from; i < to; i += 2) {
       const one = lists[i] ?? 0
-      if ((one & this.#method) !== 0) into.push(one >> methods.length)
+      if ((one & this.#method) === 0) continue
+      const who = this.#names(lists[i + 1] ?? 0)
+      if (who !== no) into.push(hit(one >> methods.length, who))
     }
+  }
+
+  /** Whether the caller is meant: by one place in `CallerBits`, or one of several. */
+  #names(caller: number): Tri {
+    const bits = this.#bits
+    if (bits === null) return yes
+    if (caller >= 0) return bits.holds(caller)
+    const lists = this.#table
+    const at = this.#root - caller
+    const end = at + 1 + (lists[at] ?? 0)
+    let out: Tri = no
+    for (let i = at + 1; i < end && out !== yes; i++) out = either(out, bits.holds(lists[i] ?? -1))
+    return out
   }
 
   /** The child for the literal from `from` to `to`; 0: none. */
@@ -131,24 +150,25 @@ export class Candidates {
         break
       }
     const table = this.#table
-    const children = table[childrenAt] ?? 0
-    let [low, high] = [first, first + count - 1]
+    const ending = pair(text, start, end - 1)
+    let [low, high] = [0, count - 1]
     while (low <= high) {
       const middle = (low + high) >> 1
-      const at = children + middle * 3
-      const order = (table[at] ?? 0) - (end - start) || this.#compare(table[at + 1] ?? 0, text, start, end)
-      if (order === 0) return table[at + 2] ?? 0
+      const at = first + middle * childSize
+      const child = table[at + 2] ?? 0
+      const order = (table[at] ?? 0) - (end - start) || (table[at + 1] ?? 0) - ending || this.#compare(this.#root + child, text, start, end)
+      if (order === 0) return child
       if (order < 0) low = middle + 1
       else high = middle - 1
     }
     return 0
   }
 
-  #compare(place: number, text: string, start: number, end: number): number {
+  /** The text before a node, which is as long, with the characters before the last two. */
+  #compare(node: number, text: string, start: number, end: number): number {
     const table = this.#table
-    const own = table[textAt] ?? 0
-    for (let i = end - 1, k = place + end - start - 1; i >= start; i--, k--) {
-      const order = (((table[own + (k >> 1)] ?? 0) >> ((k & 1) << 4)) & 0xffff) - text.charCodeAt(i)
+    for (let last = end - 3, at = node - 1; last >= start; last -= 2, at--) {
+      const order = (table[at] ?? 0) - pair(text, start, last)
       if (order !== 0) return order
     }
     return 0
@@ -157,8 +177,8 @@ export class Candidates {
 
 /** Numbers of the rules whose method and path fit, ascending. `path` is canonical. */
 export const candidates = ({ effect, table }: RouteIndex, method: Method, path: string): readonly number[] => {
-  const found = new Candidates(table, method, path, null)
-  return effect === 'deny' ? found.denies : found.allows
+  const found = new Candidates(table, 0, method, path, null)
+  return (effect === 'deny' ? found.denies : found.allows).map(ruleOf)
 }
 
 /** Puts numbers of several spots into file order, each once. Mostly they are few, and in order already. */

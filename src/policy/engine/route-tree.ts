@@ -2,7 +2,7 @@ import type { Steps } from '../../config/steps.ts'
 import { methods } from '../../model/exchange.ts'
 import { decodeSegment } from '../../model/target.ts'
 import type { RouteLine } from '../language/pattern.ts'
-import { allowExact, allowRest, bitOf, denyExact, denyRest, type Kind, nodesAt, type RouteTable } from './route-index.ts'
+import { allowExact, allowRest, bitOf, childSize, denyExact, denyRest, type Kind, nodeSize, pair, type RouteTable } from './route-index.ts'
 
 /** Above so many rules on one spot they are found by their callers. */
 const most = 16
@@ -25,18 +25,18 @@ const branch = (): Branch => ({ literals: null, variable: null, endings: null })
 export interface Routed {
   readonly effect: 'allow' | 'deny'
   readonly to: readonly RouteLine[]
-  /** Callers that the rule names, as places in `CallerBits.tests`. */
+  /** Callers that the rule names, as places in `CallerBits`. */
   readonly who: readonly number[]
 }
 
 /** Builds a table; rules of one effect are added in file order. */
 export class RouteTree {
   readonly #root = branch()
-  readonly #callers: Record<Routed['effect'], (readonly number[])[]> = { deny: [], allow: [] }
+  readonly #count: Record<Routed['effect'], number> = { deny: 0, allow: 0 }
 
   /** Gives the rule its number among those of its effect. */
   add({ effect, to, who }: Routed): void {
-    const number = this.#callers[effect].push(who) - 1
+    const number = this.#count[effect]++
     for (const line of to) {
       const at = this.#end(line, effect === 'deny')
       at.endings ??= { 0: [], 1: [], 2: [], 3: [] }
@@ -69,44 +69,35 @@ export class RouteTree {
   }
 
   *table(): Steps<RouteTable> {
-    const nodes: number[] = []
-    const children: number[] = []
-    const text: number[] = []
-    const lists: number[] = [0]
-    const queue: Branch[] = [this.#root]
-    // Breadth first: the children of a node stand side by side.
-    for (let i = 0; i < queue.length; i++) {
-      const { literals, variable, endings } = queue[i] ?? branch()
-      nodes.push(children.length / 3, literals?.size ?? 0, variable === null ? 0 : queue.push(variable) - 1, listsOf(endings, lists))
-      for (const [literal, child] of [...(literals ?? [])].sort(([a], [b]) => a.length - b.length || fromLast(a, b))) {
-        children.push(literal.length, text.length * 2, queue.push(child) - 1)
-        for (let k = 0; k < literal.length; k += 2) text.push(literal.charCodeAt(k) | ((literal.charCodeAt(k + 1) || 0) << 16))
-      }
+    const table: number[] = []
+    // Depth first: the way of a path lies together. `from` is where the parent wants to know the place.
+    const stack: { readonly branch: Branch; readonly literal: string; readonly from: number | null }[] = [
+      { branch: this.#root, literal: '', from: null },
+    ]
+    for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
+      const { branch, literal, from } = next
+      const text: number[] = []
+      for (let last = literal.length - 3; last >= 0; last -= 2) text.push(pair(literal, 0, last))
+      for (const one of text.reverse()) table.push(one)
+      const node = table.length
+      if (from !== null) table[from] = node
+      const children = [...(branch.literals ?? [])].sort(([a], [b]) => a.length - b.length || fromLast(a, b))
+      table.push(children.length, 0, 0)
+      for (const [name] of children) table.push(name.length, pair(name, 0, name.length - 1), 0)
+      table[node + 2] = listsOf(branch.endings, table)
+      for (const [i, [name, child]] of children.entries())
+        stack.push({ branch: child, literal: name, from: node + nodeSize + i * childSize + 2 })
+      if (branch.variable !== null) stack.push({ branch: branch.variable, literal: '', from: node + 1 })
       yield
     }
-    const head = [nodesAt + nodes.length]
-    for (const part of [children, text, lists]) head.push((head.at(-1) ?? 0) + part.length)
-    const denies = this.#places('deny', head.at(-1) ?? 0)
-    head.push((head.at(-1) ?? 0) + denies.length)
-    return Int32Array.from([head, nodes, children, text, lists, denies, this.#places('allow', head.at(-1) ?? 0)].flat())
-  }
-
-  /** Where the callers of each rule begin, and of the last end; then the callers. */
-  #places(effect: Routed['effect'], from: number): number[] {
-    const callers = this.#callers[effect]
-    let next = from + callers.length + 1
-    const places = callers.map(who => {
-      next += who.length
-      return next - who.length
-    })
-    return [...places, next, ...callers.flat()]
+    return Int32Array.from(table)
   }
 }
 
 /** The order of two texts of one length by their last difference. */
 const fromLast = (a: string, b: string): number => {
-  for (let i = a.length - 1; i >= 0; i--) {
-    const order = a.charCodeAt(i) - b.charCodeAt(i)
+  for (let last = a.length - 1; last >= 0; last -= 2) {
+    const order = pair(a, 0, last) - pair(b, 0, last)
     if (order !== 0) return order
   }
   return 0
@@ -115,19 +106,25 @@ const fromLast = (a: string, b: string): number => {
 /** Writes the lists of one node and gives their place; 0: it has none. */
 const listsOf = (endings: Branch['endings'], lists: number[]): number => {
   if (endings === null) return 0
+  const all = Object.values(endings)
+  const several = new Map<readonly number[], number>()
+  for (const { who } of all.flat())
+    if (who.length !== 1 && !several.has(who)) {
+      several.set(who, -lists.length)
+      lists.push(who.length, ...who)
+    }
+  const packed = ({ number, methods: bits, who }: Ending): number[] => [(number << methods.length) | bits, several.get(who) ?? who[0] ?? 0]
   const place = lists.length
-  for (const list of Object.values(endings)) {
+  for (const list of all) {
     // A rule that names no callers stands under none of them, and a deny that is not found refuses nobody.
-    if (list.length <= most || list.some(({ who }) => who.length === 0)) lists.push(list.length, ...list.map(packed))
-    else byCallers(list, lists)
+    if (list.length <= most || list.some(({ who }) => who.length === 0)) lists.push(list.length, ...list.flatMap(packed))
+    else byCallers(list, packed, lists)
   }
   return place
 }
 
-const packed = ({ number, methods: bits }: Ending): number => (number << methods.length) | bits
-
-const byCallers = (list: readonly Ending[], lists: number[]): void => {
-  const groups = new Map<number, number[]>()
+const byCallers = (list: readonly Ending[], packed: (one: Ending) => readonly number[], lists: number[]): void => {
+  const groups = new Map<number, (readonly number[])[]>()
   for (const ending of list)
     for (const caller of new Set(ending.who)) {
       const group = groups.get(caller)
@@ -137,6 +134,6 @@ const byCallers = (list: readonly Ending[], lists: number[]): void => {
   lists.push(-groups.size)
   for (const [caller, group] of groups) {
     lists.push(caller, group.length)
-    for (const one of group) lists.push(one)
+    for (const one of group) lists.push(...one)
   }
 }
