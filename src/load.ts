@@ -92,8 +92,9 @@ export const loadConfig = async (file: string): Promise<LoadedConfig | readonly 
     if (key !== null) recipients.set(name, key)
   }
   if (!read.source.ok) return read.source.findings
-  const digest = createHash('sha256').update(read.bytes)
-  for (const part of files.contents) digest.update(part)
+  // Each part with its length before it: bytes that move from one file to the next make another configuration (CVE-2023-35941).
+  const digest = createHash('sha256')
+  for (const part of [read.bytes, ...files.contents]) digest.update(`${part.length}:`).update(part)
   return {
     file,
     read,

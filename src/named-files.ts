@@ -20,7 +20,7 @@ const mostPublicKeys = 4
 
 /** Reads the files that a configuration names. What is wrong with one is told at its key, and what stands in it is never repeated. */
 export class NamedFiles {
-  /** Everything read, for the digest of the whole. */
+  /** Everything read, for the digest of the whole; in the order in which it was asked for, however long each takes to read. */
   readonly contents: Buffer[] = []
   /** Absolute paths of those whose content is secret. */
   readonly secretFiles: string[] = []
@@ -170,11 +170,12 @@ export class NamedFiles {
   }
 
   async #bytes(path: string, key: string, shown = path): Promise<Buffer> {
+    const place = this.contents.push(Buffer.alloc(0)) - 1
     try {
       const bytes = await readFile(resolve(this.#folder, path))
       if (bytes.length === 0) this.#wrong(key, 204, `${shown} is empty.`)
       if (bytes.length > maxFile) this.#wrong(key, 102, `${shown} has ${bytes.length} bytes; at most ${maxFile} are read.`)
-      this.contents.push(bytes)
+      this.contents[place] = bytes
       return bytes
     } catch (fault) {
       this.#wrong(key, 207, `${shown} cannot be read (${errorCode(fault)}). Paths are relative to the configuration file.`)

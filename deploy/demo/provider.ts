@@ -34,6 +34,8 @@ export interface DemoProvider {
 export interface ProviderOptions {
   /** 0 lets the system choose. */
   readonly port: number
+  /** What it calls itself where something stands between it and its callers; else its own address. */
+  readonly issuer?: string
   readonly users?: Readonly<Record<string, DemoUser>>
   /** Audience of access tokens where a request names none. */
   readonly audience?: string
@@ -60,7 +62,7 @@ export const startProvider = async (options: ProviderOptions): Promise<DemoProvi
   let handle: ReturnType<Provider['callback']> = async (_, response) => void response.writeHead(503).end()
   const server = createServer((request, response) => void handle(request, response))
   await listen(server, options.port)
-  const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const issuer = options.issuer ?? `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   const secrets = new Map(Object.keys(users).map(user => [user, randomBytes(24).toString('base64url')]))
   const settings = { users, audience, ttl, secrets, cookieKeys: [randomBytes(24).toString('base64url')], adapter: memory() }
 

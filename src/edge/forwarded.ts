@@ -1,5 +1,5 @@
 import { Refusal } from '../model/problem.ts'
-import { canonicalIp } from './head.ts'
+import { canonicalIp, withoutBlanks } from './head.ts'
 
 /** Which field tells the client's address, and how many trusted hops wrote into it, the gateway included (at least 1). */
 export interface ClientIpSource {
@@ -24,7 +24,7 @@ type Told = { readonly address: string | null } | null
 
 /** `X-Forwarded-For` has no standard: addresses between commas, without ports. */
 const ofList = (line: string, hops: number): Told => {
-  const address = canonicalIp(trimmed(line.split(',').at(-hops) ?? ''))
+  const address = canonicalIp(withoutBlanks(line.split(',').at(-hops) ?? ''))
   return address === null ? null : { address }
 }
 
@@ -91,5 +91,3 @@ const afterBlanks = (text: string, from: number): number => {
   while (text[at] === ' ' || text[at] === '\t') at += 1
   return at
 }
-
-const trimmed = (text: string): string => text.replace(/^[ \t]+|[ \t]+$/g, '')

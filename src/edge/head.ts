@@ -36,6 +36,21 @@ const isMethod = (method: string | undefined): method is Method => (methods as r
 /** More fields than this are refused: hidden ones past Node's own cap were CVE-2026-58044. */
 const maxFields = 200
 
+const fieldName = /^[a-z0-9!#$%&'*+.^_`|~-]+$/
+/** RFC 9110 section 7.8. */
+const protocol = /^[\w!#$%&'*+.^`|~-]+(?:\/[\w!#$%&'*+.^`|~-]+)?$/
+
+const isBlank = (c: number): boolean => c === 0x20 || c === 0x09
+/** A member of a list field without the blanks around it. In one pass: a pattern for blanks at an end takes the square of their number. */
+export const withoutBlanks = (text: string): string => {
+  let [from, to] = [0, text.length]
+  while (from < to && isBlank(text.charCodeAt(from))) from++
+  while (to > from && isBlank(text.charCodeAt(to - 1))) to--
+  return text.slice(from, to)
+}
+/** RFC 9110 section 5.6.1; empty ones included. */
+const membersOf = (value: string): string[] => value.split(',').map(withoutBlanks)
+
 /** One pass over the fields, in the order they came. */
 class Fields {
   readonly kept: string[] = []
@@ -88,7 +103,7 @@ class Fields {
         this.transferEncoding = value
         break
       case 'connection':
-        for (const token of value.split(',')) this.nominated.push(token.trim().toLowerCase())
+        for (const token of membersOf(value)) this.nominated.push(token.toLowerCase())
         break
       case 'gateway':
         this.gateway[gatewayField(name)].push(value)
@@ -138,6 +153,8 @@ export const readHead = (raw: RawHead): Head | Refusal => {
   const headers = withoutNominated(fields)
   if (headers instanceof Refusal) return headers
   if (fields.expect !== null && fields.expect.toLowerCase() !== '100-continue') return new Refusal('PST1009')
+  if (fields.upgrade !== null && !membersOf(fields.upgrade).every(each => each === '' || protocol.test(each)))
+    return new Refusal('PST1001', 'upgrade')
   const upgrading = fields.upgrade !== null && fields.nominated.includes('upgrade')
   return {
     method,
@@ -198,13 +215,13 @@ export const readAuthority = (value: string): string | null => {
   if (found[1] !== undefined) return isIP(found[1]) === 6 ? `[${found[1].toLowerCase()}]` : null
   const name = (found[2] ?? '').toLowerCase()
   const bare = name.endsWith('.') ? name.slice(0, -1) : name
-  return bare === '' || bare.includes('..') ? null : bare
+  return bare === '' || name.includes('..') ? null : bare
 }
 
 const withoutNominated = (fields: Fields): readonly string[] | Refusal => {
   const names = fields.nominated.filter(name => name !== 'close' && name !== 'keep-alive' && name !== 'upgrade' && name !== '')
   if (names.length === 0) return fields.kept
-  for (const name of names) if (!mayBeNominated(name)) return new Refusal('PST1005', 'connection')
+  for (const name of names) if (!fieldName.test(name) || !mayBeNominated(name)) return new Refusal('PST1005', 'connection')
   return fields.kept.filter((_, i) => !names.includes(fields.kept[i - (i % 2)] ?? ''))
 }
 

@@ -78,13 +78,29 @@ export const acceptAnswer = (
   const kind = kindOf(members)
   // A refresh token is active, too, and a provider that does not say which it is cannot be told from one that means it.
   if (kind === 'other' || (kind === null && verified === null)) return new Refusal('PST3010', 'token_type')
-  for (const member of ['sub', 'client_id', 'cnf', 'act'])
-    if (verified !== null && Object.hasOwn(members, member) && JSON.stringify(members[member]) !== JSON.stringify(verified[member]))
-      return new Refusal('PST3011', member)
+  const contradiction = verified === null ? null : contradictionOf(members, verified)
+  if (contradiction !== null) return new Refusal('PST3011', contradiction)
   const payload = Object.freeze({ ...verified, ...members, iss: settings.issuer })
   const accepted = acceptClaims(payload, verified === null ? 'absent' : 'at+jwt', settings, now)
   if (accepted instanceof Refusal) return accepted
   return kind === 'dpop' && (accepted.binding?.jkt ?? null) === null ? new Refusal('PST3012', 'token_type') : accepted
+}
+
+/** What an answer calls `client_id` stands in tokens of Keycloak as `azp` and in those of Okta as `cid`. */
+const clientClaims = ['client_id', 'azp', 'cid'] as const
+
+/** The member in which an answer says something else of who is calling than the token itself. */
+const contradictionOf = (members: JsonObject, verified: JsonObject): string | null => {
+  const client = clientClaims.find(claim => Object.hasOwn(verified, claim)) ?? 'client_id'
+  const pairs: readonly (readonly [string, string])[] = [
+    ['sub', 'sub'],
+    ['client_id', client],
+    ['cnf', 'cnf'],
+    ['act', 'act'],
+  ]
+  const differs = ([member, claim]: readonly [string, string]): boolean =>
+    Object.hasOwn(members, member) && JSON.stringify(members[member]) !== JSON.stringify(verified[claim])
+  return pairs.find(differs)?.[0] ?? null
 }
 
 /** RFC 7662 `token_type`, and the `typ` that Keycloak adds to it. */

@@ -117,11 +117,26 @@ const weaknessOf = (material: KeyObject): string | null => {
   const { modulusLength = 0, publicExponent = 0n } = material.asymmetricKeyDetails ?? {}
   if (material.asymmetricKeyType === 'rsa') {
     if (modulusLength < 2048 || modulusLength > 8192) return `a modulus of ${modulusLength} bits; 2048 to 8192 are accepted`
+    if (isRoca(material)) return 'a modulus that gives its factors away (CVE-2017-15361)'
     // The upper bound keeps verification cheap: its time grows with the exponent, which the provider chooses.
     return publicExponent % 2n === 1n && publicExponent >= 65_537n && publicExponent < 1n << 64n ? null : `an exponent of ${publicExponent}`
   }
   if (material.asymmetricKeyType === 'ed25519') return isSmallOrder(material) ? 'a point of small order' : null
   return null
+}
+
+const rocaPrimes = [11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157].map(BigInt)
+/** With what 65537 generates modulo each. A modulus of another make is in all of these groups once in two hundred million. */
+const rocaGroups: readonly (readonly [bigint, ReadonlySet<bigint>])[] = rocaPrimes.map(prime => {
+  const group = new Set<bigint>()
+  for (let power = 1n; !group.has(power); power = (power * 65_537n) % prime) group.add(power)
+  return [prime, group]
+})
+
+/** Keys of a smart card library that made primes of powers of 65537: who has the public one can compute the private one. */
+const isRoca = (material: KeyObject): boolean => {
+  const n = BigInt(`0x${Buffer.from(material.export({ format: 'jwk' }).n ?? '', 'base64url').toString('hex') || '0'}`)
+  return rocaGroups.every(([prime, group]) => group.has(n % prime))
 }
 
 const p25519 = 2n ** 255n - 19n

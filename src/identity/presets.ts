@@ -38,7 +38,7 @@ export const presets = {
   entra: { algorithms: ['RS256'], typ: ['JWT'], 'one-of-claims': ['azp', 'appid'] },
   /** `azp` in its own profile, `client_id` in the one of RFC 9068. */
   auth0: { algorithms: ['RS256', 'PS256'], typ: ['at+jwt', 'JWT'], 'one-of-claims': ['azp', 'client_id'] },
-  /** The claim `typ` tells Bearer from ID, Refresh, Offline and Logout. An audience must be mapped in Keycloak: `account` is nobody's. */
+  /** The claim `typ` tells Bearer from ID, Refresh, Offline and Logout. An audience must be mapped in Keycloak: `account` is nobody's. Its lightweight tokens have no `sub`. */
   keycloak: { typ: ['JWT', 'at+jwt'], 'required-claims': new Map([['typ', ['Bearer', 'DPoP']]]), 'one-of-claims': ['azp'] },
   /** sts:GetWebIdentityToken; `sub` is the ARN of the caller, and the rest of its identity is in one namespaced claim. */
   'aws-sts-web-identity': {

@@ -1,3 +1,4 @@
+import { isIPv6 } from 'node:net'
 import type { Target } from './exchange.ts'
 
 /** Why a request target has no single meaning. */
@@ -65,7 +66,8 @@ const absolute = /^(https?):\/\/(\[[0-9a-f:.]+\]|[a-z0-9](?:[a-z0-9._-]*[a-z0-9]
  */
 export const canonicalUrl = (url: string): string | null => {
   const [, scheme = '', host = '', port = '', path = '/'] = absolute.exec(url) ?? []
-  const canonical = scheme === '' ? null : canonicalPath(path)
+  const noAddress = host.startsWith('[') && !isIPv6(host.slice(1, -1))
+  const canonical = scheme === '' || noAddress ? null : canonicalPath(path)
   if (canonical === null || canonical instanceof Ambiguous) return null
   const known = scheme.length === 5 ? ':443' : ':80'
   return `${scheme}://${host}${port === known ? '' : port}`.toLowerCase() + canonical

@@ -33,7 +33,7 @@ export const createLog = ({ level, out, clock }: LogOptions): ProcessLog => {
       formatters: { level: label => ({ level: label }) },
       timestamp: () => `,"time":"${new Date(clock.now()).toISOString()}"`,
     },
-    { write: line => outlet.write(line) },
+    { write: line => outlet.write(inAscii(line)) },
   )
   return {
     debug: (fields, message) => logger.debug(fields, message),
@@ -46,3 +46,6 @@ export const createLog = ({ level, out, clock }: LogOptions): ProcessLog => {
     close: () => outlet.close(),
   }
 }
+
+/** As in the audit: pino escapes what would end the line, not what a terminal obeys (C1, bidirectional controls), and providers choose names that stand here. */
+const inAscii = (line: string): string => line.replaceAll(/[^\x20-\x7e\n]/g, c => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`)

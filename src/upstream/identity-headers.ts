@@ -52,12 +52,18 @@ export const identityHeadersShape: Shape<readonly IdentityHeader[]> = {
   },
 }
 
-/** What the client sent under these names never reaches the backend, whether the token has the claim or not (CVE-2026-44087, CVE-2026-30851). */
+const odd = /[^a-z0-9-]/
+
+/**
+ * What the client sent under these names never reaches the backend, whether the token has the claim or not (CVE-2026-44087, CVE-2026-30851).
+ * Other punctuation counts as `-`: to a backend behind CGI `x.user.email` is `x-user-email`. Names with `_` ended at the edge.
+ */
 export const withoutIdentity = (fields: readonly string[], headers: readonly IdentityHeader[]): string[] => {
   const kept: string[] = []
   for (let i = 0; i < fields.length; i += 2) {
     const name = fields[i] ?? ''
-    if (!headers.some(header => header.name === name)) kept.push(name, fields[i + 1] ?? '')
+    const read = odd.test(name) ? name.replaceAll(/[^a-z0-9]/g, '-') : name
+    if (!headers.some(header => header.name === read)) kept.push(name, fields[i + 1] ?? '')
   }
   return kept
 }

@@ -8,7 +8,7 @@ import { gatewaySecret, tenantPolicy, writeInstallation } from '../support/poste
 import type { Processes, Running } from './processes.ts'
 
 export const path = '/v1/invoices/i-7'
-const audience = 'postern-demo'
+export const audience = 'postern-demo'
 const role = 'acme_invoices_ro'
 
 /** What the gateway and a caller send; the same bytes go to every case. */

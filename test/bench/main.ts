@@ -17,6 +17,7 @@ import {
   startReady,
 } from './cases.ts'
 import { type CaseFigures, judge, median, table } from './figures.ts'
+import { type IdentityCost, identityCost } from './identity.ts'
 import { type Bench, connections, loadRound, type Round, writeScript } from './load.ts'
 import { moveTo, Processes, pickCores, type Running, rssOf } from './processes.ts'
 import { build, ensureTools } from './tools.ts'
@@ -138,13 +139,16 @@ const caveats = (rounds: readonly Round[]): string[] => {
   })
 }
 
-const report = (cases: readonly CaseFigures[], rounds: readonly Round[]): boolean => {
+const report = (cases: readonly CaseFigures[], rounds: readonly Round[], identity: IdentityCost): boolean => {
   const [postern, plain] = cases
   if (postern === undefined || plain === undefined) throw new Error('two cases are compared')
   const cpu = (name: string): number => median(rounds.filter(round => round.name === name).map(round => round.cpuUs))
   const targets = judge(postern, plain, cpu(plain.name) / cpu(postern.name))
   const rows = cases.map(c => [c.name, c.rps, cpu(c.name).toFixed(1), c.p50_ms, c.p99_ms, c.rss_idle_mb, c.rss_load_mb, c.ready_ms])
   console.log(table([['case', 'req/s', 'CPU us', 'p50 ms', 'p99 ms', 'idle MB', 'load MB', 'ready ms'], ...rows]))
+  console.log(
+    `who calls: ${identity.known_us} us for a known token (no signature check, digest or promise), ${identity.verified_us} us for a new one\n`,
+  )
   for (const { what, found, met } of targets) console.log(`${met ? 'met   ' : 'MISSED'}  ${what}: ${found}`)
   for (const caveat of caveats(rounds)) console.log(caveat)
   return targets.every(target => target.met)
@@ -167,6 +171,7 @@ const run = async (processes: Processes, folders: string[], { rounds, seconds, j
   const provider = await startProvider()
   try {
     const tokens = makeTokens(provider, tokenCount, tokenBytes)
+    const identity = await identityCost(provider.issuer, tokens)
     moveTo(cores.load)
     const bench: Bench = { processes, cores, script: await writeScript(dir, tokens) }
     const origin = await originCase(processes, cores.load, dir)
@@ -189,8 +194,8 @@ const run = async (processes: Processes, folders: string[], { rounds, seconds, j
       done.filter(round => round.name === 'postern').reduce((sum, round) => sum + round.requests, 0),
     )
     const cases = measured.map(each => figuresOf(each, done))
-    if (json !== undefined) await writeFile(json, `${JSON.stringify({ node: process.version, cases }, null, 2)}\n`)
-    return report(cases, done)
+    if (json !== undefined) await writeFile(json, `${JSON.stringify({ node: process.version, cases, identity }, null, 2)}\n`)
+    return report(cases, done, identity)
   } finally {
     provider.close()
   }

@@ -37,5 +37,13 @@ export const rows = (seed: number): readonly Row[] => [
     SEED: String(seed),
     CASES: '500',
   }),
+  testing('requests: no reader of heads, tokens and targets takes what the grammars of the RFCs refuse', 'test/security/fuzz.test.ts', {
+    SEED: String(seed),
+    CASES: '1000000',
+  }),
+  testing('a faulty provider: no wrong decision, no hang, no known token refused', 'test/flow/provider-faults.test.ts', {
+    SEED: String(seed),
+    CASES: '20',
+  }),
   testing('replay agrees with deciding again', 'test/unit/policy/replay-property.test.ts', { SEED: String(seed), CASES: '2000' }),
 ]

@@ -39,13 +39,16 @@ describe('a request head with more than one meaning is refused', () => {
     ['HTTP/2.0 on the request line', [], { httpVersion: '2.0' }, 'PST1001'],
     ['201 fields', Array.from({ length: 400 }, (_, i) => (i % 2 === 0 ? 'a' : 'b')), {}, 'PST1006'],
     ['our own field nominated', ['Connection', 'close, x-postern-tenant'], {}, 'PST1005'],
+    ['two words nominated', ['Connection', 'x a'], {}, 'PST1005'],
+    ['a blank that is none in Connection', ['Connection', '\u00a0close'], {}, 'PST1005'],
+    ['an Upgrade that is no protocol', ['Upgrade', 'web socket'], {}, 'PST1001'],
     ['Host nominated', ['Connection', 'host'], {}, 'PST1005'],
     ['Authorization nominated', ['Connection', 'Authorization'], {}, 'PST1005'],
   ] as const)('%s', (_, headers, extra, expected) => {
     expect(code(head(headers, extra))).toBe(expected)
   })
 
-  it.each(['', 'a b', 'a/..@x', 'user@acme.test', 'a,b', 'acme.test:99999', '[::1', '[zz]', 'a..b', '.'])('the host %j', host => {
+  it.each(['', 'a b', 'a/..@x', 'user@acme.test', 'a,b', 'acme.test:99999', '[::1', '[zz]', 'a..b', 'a..', '.'])('the host %j', host => {
     expect(readAuthority(host)).toBeNull()
   })
 })

@@ -140,6 +140,18 @@ describe('an answer', () => {
       expect(judge({ active: true, [member]: value }, verified)).toBe(`PST3011 ${member}`)
     expect(judge({ active: true, exp: now / 1000 - 31 }, verified)).toBe('PST3007 exp')
   })
+
+  it.each(['azp', 'cid'])('names the client that the token itself names in %s, and no other', claim => {
+    const verified = claimsAt(now, issuer, { client_id: undefined, [claim]: 'orders-app' })
+    const { client_id: _, ...token } = verified
+    expect(judge({ active: true, client_id: 'orders-app' }, token)).toBe('ok')
+    expect(judge({ active: true, client_id: 'other' }, token)).toBe('PST3011 client_id')
+  })
+
+  it('about a token that names no client may not bring one in', () => {
+    const { client_id: _, ...token } = claimsAt(now, issuer)
+    expect(judge({ active: true, client_id: 'other' }, token)).toBe('PST3011 client_id')
+  })
 })
 
 describe('an opaque token', () => {

@@ -137,6 +137,7 @@ const provider: Readonly<
         },
       ],
       [{ typ: 'at+jwt' }, { aud: 'orders', sub: 'u', typ: 'Bearer', azp: 'web' }],
+      [{ typ: 'at+jwt' }, { aud: ['orders', 'account'], sub: 'u', typ: 'DPoP', azp: 'web', cnf: { jkt: 'A'.repeat(43) } }],
     ],
     bad: [
       ['PST3010 typ', { typ: 'JWT' }, { aud: 'orders', sub: 'u', typ: 'ID', azp: 'orders' }],
@@ -144,6 +145,9 @@ const provider: Readonly<
       ['PST3010 typ', { typ: 'JWT' }, { aud: 'orders', sub: 'u', typ: ['Bearer'], azp: 'orders' }],
       ['PST3010 typ', { typ: 'JWT' }, { aud: 'orders', sub: 'u', azp: 'web' }],
       ['PST3009 aud', { typ: 'JWT' }, { aud: 'account', sub: 'u', typ: 'Bearer', azp: 'web' }],
+      // As Keycloak 26.4 writes its lightweight tokens, and its ID tokens.
+      ['PST3011 sub', { typ: 'JWT' }, { typ: 'Bearer', azp: 'orders-app', sid: 's', scope: 'openid' }],
+      ['PST3010 at_hash', { typ: 'JWT' }, { aud: 'orders-app', sub: 'u', typ: 'ID', azp: 'orders-app', at_hash: 'a', acr: '1' }],
     ],
   },
   'aws-sts-web-identity': {
