@@ -1,4 +1,4 @@
-import type { Client, ClientOptions, Host, types } from 'cassandra-driver'
+import type { Client, ClientOptions, Host, policies, types } from 'cassandra-driver'
 import { type CassandraSession, CqlFault, type CqlRow, type HeldLogin, type LoginProof, type LoginTarget } from '../model/cassandra.ts'
 import type { Clock } from '../model/deps.ts'
 import type { Secret } from '../model/secret.ts'
@@ -74,10 +74,27 @@ export const clientOptions = (driver: Driver, settings: SessionSettings, login: 
   },
   socketOptions: { connectTimeout: bounds.connect, readTimeout: bounds.statement },
   // The driver's default backs off to ten minutes: one botched rotation would keep a healthy node out for as long.
-  policies: { reconnection: new driver.policies.reconnection.ExponentialReconnectionPolicy(250, 5_000, false) },
+  policies: {
+    loadBalancing: reachingAll(driver, settings.localDataCenter),
+    reconnection: new driver.policies.reconnection.ExponentialReconnectionPolicy(250, 5_000, false),
+  },
   isMetadataSyncEnabled: false,
   ...(settings.tls ? { sslOptions: tlsOptions(settings.tls) } : {}),
 })
+
+/**
+ * Statements go to the own data centre unless they name a node. The driver's default connects to no node of any other: what only that node can do
+ * (its caches, its list of connections) would fail, and a node that is down when the session opens would count as up for ever.
+ */
+const reachingAll = (driver: Driver, localDataCenter: string): policies.loadBalancing.LoadBalancingPolicy => {
+  const { local, remote } = driver.types.distance
+  class ReachingAll extends driver.policies.loadBalancing.DefaultLoadBalancingPolicy {
+    override getDistance(host: Host): types.distance {
+      return host.datacenter === localDataCenter ? local : remote
+    }
+  }
+  return new ReachingAll({ localDc: localDataCenter })
+}
 
 /** The driver's own default is not to verify the server at all. */
 const tlsOptions = (tls: NonNullable<SessionSettings['tls']>): NonNullable<ClientOptions['sslOptions']> => ({
@@ -107,11 +124,21 @@ const execute = async (
   const host = address === undefined ? undefined : upHosts(client).find(candidate => candidate.address === address)
   if (address !== undefined && !host) throw new CqlFault(null, `${address} is not up`)
   try {
+    if (host) await connected(client, host, bounds, deps)
     const options = { prepare: params.length > 0, ...(host ? { host } : {}) }
     return await within(deps, bounds.statement, client.execute(cql, [...params], options).then(allRows))
   } catch (error) {
     throw toFault(error)
   }
+}
+
+const look = 20
+
+/** `connect` waits for the own data centre alone, and the driver refuses at once what is meant for a node that it is only connecting to. */
+const connected = async (client: Client, host: Host, bounds: Bounds, deps: SessionDeps): Promise<void> => {
+  const end = deps.clock.monotonic() + bounds.statement
+  while (host.isUp() && !client.getState().getConnectedHosts().includes(host) && deps.clock.monotonic() < end)
+    await new Promise<void>(resolve => deps.clock.after(look, resolve))
 }
 
 /** Of every page: the driver alone would give the first. */
