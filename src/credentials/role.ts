@@ -212,7 +212,7 @@ export class Role {
       // The first, the second, the fourth: an outage of an hour is not a thousand lines a role.
       if (Number.isInteger(Math.log2(this.#failures)))
         this.#context.observe({ kind: 'failed', role: this.name, step: 'follow', message: this.#failure, failures: this.#failures })
-      if (holder !== null && this.#held.isShort) this.#held.extend()
+      if (this.#held.isShort) this.#held.extend()
     }
     this.#tellDegraded()
     this.#planLook()
@@ -230,7 +230,12 @@ export class Role {
     else if (this.#cut?.marked) this.#cut = null
     if (asked && holder === null) this.#rotateSoon()
     this.#asked = asked
-    if (this.#cut !== null || holder === null) return
+    if (this.#cut !== null) return
+    if (holder === null) {
+      // The next one is late, perhaps because other roles hold up the line; until it is handed out this one stays good.
+      if (this.#held.isShort) this.#held.extend()
+      return
+    }
     if (!this.#held.adopt(current, holder))
       this.#held.forget(unavailable(`generation ${current?.generation} is sealed by a key that is not among key-files`))
   }

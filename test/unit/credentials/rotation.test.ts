@@ -179,6 +179,18 @@ describe('an outage', () => {
     expect(process.current().generation).toBe(2)
   })
 
+  it('that holds up the line before a role ever gets its turn leaves its credential promised', async () => {
+    const { clock, cluster } = world()
+    const roles = ['acme_finance_ro', 'acme_finance_rw']
+    const process = await start(cluster, roles)
+    process.session.mishap = cql => (cql.startsWith('ALTER') ? 'hangs' : null)
+    for (let i = 0; i < 6; i++) {
+      await clock.advance(5 * minute)
+      for (const name of roles) expect(process.current(name).notAfter, `${name} after ${i * 5 + 5} min`).toBeGreaterThan(clock.now())
+    }
+    expect(process.current('acme_finance_rw').generation).toBe(1)
+  })
+
   it('longer than the hard TTL keeps the old credential where that is wished, for every sidecar, and says so once', async () => {
     const { clock, cluster } = world()
     const keys = [new SecretBytes(randomBytes(32))]
