@@ -5,6 +5,7 @@ import { applySchema, managerRole } from '../../deploy/demo/cassandra-schema.ts'
 import { systemClock } from '../../src/deps.ts'
 import type { CassandraSession } from '../../src/model/cassandra.ts'
 import { Secret } from '../../src/model/secret.ts'
+import { provision } from '../../src/provision.ts'
 import { openSession } from '../../src/store/session.ts'
 import { type Kind, ringSuperuser, type Started, type StartedNode } from './cassandra-starter.ts'
 
@@ -57,6 +58,8 @@ export interface Tenants {
   readonly manager: () => Promise<CassandraSession>
   /** A session as the superuser. */
   readonly admin: () => Promise<CassandraSession>
+  /** Makes more permission roles, which may read acme's invoices, and their slots. */
+  readonly addRoles: (roles: readonly string[]) => Promise<void>
 }
 
 /** Applies demo.cql and init.cql under names that end in `suffix` (letters): two test files never touch the same role. */
@@ -75,5 +78,15 @@ export const tenants = async (node: SharedCassandra, suffix: string): Promise<Te
   await session.close()
   const settings = { contactPoints: [node.contactPoint], port: node.port, localDataCenter: node.localDataCenter, tls: null }
   const login = { username: name(managerRole), password }
-  return { name, admin, login, manager: () => openSession(settings, login, { clock: systemClock }) }
+  const addRoles = async (roles: readonly string[]): Promise<void> => {
+    const superuser = await admin()
+    for (const role of roles.map(name)) {
+      await superuser.execute(`CREATE ROLE IF NOT EXISTS ${role}`)
+      await superuser.execute(`GRANT SELECT ON TABLE ${name('acme')}.invoices TO ${role}`)
+    }
+    const plan = { roles: roles.map(name), manager: login.username, replication: [[node.localDataCenter, 1]], withCut: false } as const
+    await provision(superuser, plan, login, () => undefined)
+    await superuser.close()
+  }
+  return { name, admin, login, addRoles, manager: () => openSession(settings, login, { clock: systemClock }) }
 }
