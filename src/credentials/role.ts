@@ -262,7 +262,7 @@ export class Role {
     const { generation } = this.#held
     if (!this.#held.isDegraded || this.#degraded === generation) return
     this.#degraded = generation
-    this.#context.observe({ kind: 'degraded', role: this.name, generation, message: this.status().detail })
+    this.#context.observe({ kind: 'degraded', role: this.name, generation, message: this.status().detail || 'the next one is late' })
   }
 
   async #end(done: () => void): Promise<void> {

@@ -63,7 +63,7 @@ export const openSession = async (settings: SessionSettings, credentials: Login,
 export const clientOptions = (driver: Driver, settings: SessionSettings, login: Login, bounds: Bounds): ClientOptions => ({
   contactPoints: [...settings.contactPoints],
   localDataCenter: settings.localDataCenter,
-  credentials: { username: login.username, password: login.password.open() },
+  authProvider: authProvider(driver, login),
   // The port of a contact point is not applied to discovered nodes: without this they stay down, silently, on 9042.
   protocolOptions: { port: settings.port, maxVersion: 4 },
   // LOCAL_SERIAL: a lease concerns the sidecars of one data centre, and must not wait for another.
@@ -81,6 +81,19 @@ export const clientOptions = (driver: Driver, settings: SessionSettings, login: 
   isMetadataSyncEnabled: false,
   ...(settings.tls ? { sslOptions: tlsOptions(settings.tls) } : {}),
 })
+
+/** Opens the secret for each connection: the driver's own way keeps it in its clients and connections, where a dump of any of them would show it. */
+const authProvider = (
+  { auth: { PlainTextAuthProvider } }: Driver,
+  { username, password }: Login,
+): NonNullable<ClientOptions['authProvider']> => {
+  class Opening extends PlainTextAuthProvider {
+    override newAuthenticator(endpoint: string, name: string): ReturnType<InstanceType<typeof PlainTextAuthProvider>['newAuthenticator']> {
+      return new PlainTextAuthProvider(username, password.open()).newAuthenticator(endpoint, name)
+    }
+  }
+  return new Opening(username, '')
+}
 
 /**
  * Statements go to the own data centre unless they name a node. The driver's default connects to no node of any other: what only that node can do

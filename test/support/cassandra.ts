@@ -60,6 +60,8 @@ export interface Tenants {
   readonly admin: () => Promise<CassandraSession>
   /** Makes more permission roles, which may read acme's invoices, and their slots. */
   readonly addRoles: (roles: readonly string[]) => Promise<void>
+  /** The same by way of another node, and its data centre. */
+  readonly at: (node: SharedCassandra) => Tenants
 }
 
 /** Applies demo.cql and init.cql under names that end in `suffix` (letters): two test files never touch the same role. */
@@ -72,21 +74,29 @@ export const tenants = async (node: SharedCassandra, suffix: string): Promise<Te
           .replaceAll("'class': 'SimpleStrategy', 'replication_factor': 1", `'class': 'NetworkTopologyStrategy', ${node.replication}`)
           .replaceAll("'replication_factor': :replication_factor", node.replication)
   const password = new Secret(randomBytes(32).toString('base64url'))
-  const admin = (): Promise<CassandraSession> => adminSession(node)
-  const session = await admin()
+  const session = await adminSession(node)
   await applySchema(session, { password, rename: text => replicated(name(text)) })
   await session.close()
-  const settings = { contactPoints: [node.contactPoint], port: node.port, localDataCenter: node.localDataCenter, tls: null }
-  const login = { username: name(managerRole), password }
-  const addRoles = async (roles: readonly string[]): Promise<void> => {
-    const superuser = await admin()
+  return by(node, name, { username: name(managerRole), password })
+}
+
+const by = (node: SharedCassandra, name: Tenants['name'], login: Tenants['login']): Tenants => ({
+  name,
+  login,
+  admin: () => adminSession(node),
+  manager: () => {
+    const settings = { contactPoints: [node.contactPoint], port: node.port, localDataCenter: node.localDataCenter, tls: null }
+    return openSession(settings, login, { clock: systemClock })
+  },
+  at: other => by(other, name, login),
+  addRoles: async roles => {
+    const session = await adminSession(node)
     for (const role of roles.map(name)) {
-      await superuser.execute(`CREATE ROLE IF NOT EXISTS ${role}`)
-      await superuser.execute(`GRANT SELECT ON TABLE ${name('acme')}.invoices TO ${role}`)
+      await session.execute(`CREATE ROLE IF NOT EXISTS ${role}`)
+      await session.execute(`GRANT SELECT ON TABLE ${name('acme')}.invoices TO ${role}`)
     }
     const plan = { roles: roles.map(name), manager: login.username, replication: [[node.localDataCenter, 1]], withCut: false } as const
-    await provision(superuser, plan, login, () => undefined)
-    await superuser.close()
-  }
-  return { name, admin, login, addRoles, manager: () => openSession(settings, login, { clock: systemClock }) }
-}
+    await provision(session, plan, login, () => undefined)
+    await session.close()
+  },
+})
