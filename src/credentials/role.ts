@@ -117,6 +117,7 @@ export class Role {
   /** Hands out nothing from this moment, whatever becomes of the cluster. Gives what was handed out last. */
   cut(cut: Cut): Credential | null {
     this.#stop({ ...cut, marked: false })
+    this.#planLook()
     return this.#last
   }
 
@@ -176,10 +177,9 @@ export class Role {
   #lost(owner: string): void {
     this.#rotation.rest()
     this.#context.observe({ kind: 'lease', role: this.name, held: false, owner })
-    if (this.#context.vault !== null) return void this.#look()
-    this.#tasks.cancel('look')
-    if (this.#cut === null)
+    if (this.#context.vault === null && this.#cut === null)
       this.#held.forget({ unavailable: 'credential-no-lease', detail: `the credentials of ${this.name} are made by ${owner}` })
+    void this.#look()
   }
 
   #doubted(detail: string): void {
@@ -196,11 +196,13 @@ export class Role {
    * the one before still works; the holder learns of cuts and wishes.
    */
   async #look(): Promise<void> {
-    const { session } = this.#context
+    const { session, vault } = this.#context
     const { epoch, holder } = this.#tenure
     const isOver = (): boolean => this.#tasks.closed || this.#tenure.epoch !== epoch
     try {
       await this.#tellCut()
+      // Nothing to follow without a key.
+      if (isOver() || (holder !== null && vault === null)) return
       const history = await readHistory(session, this.name)
       if (isOver()) return
       this.#heed(history, holder)

@@ -146,6 +146,17 @@ describe('a cut', () => {
     for (const process of [holder, other]) expect(process.provider.status()).toMatchObject([{ state: 'cut' }])
   })
 
+  it('that the rows could not be told of is told by a process that makes and shares nothing, too', async () => {
+    const { clock, cluster } = world()
+    const holder = await start(cluster)
+    const other = await start(cluster)
+    other.session.mishap = cql => (cql.includes('SET cut') ? 'fails' : null)
+    expect((await cut(clock, other)).unmarked).not.toBeNull()
+    other.session.mishap = () => null
+    await clock.advance(minute)
+    for (const process of [holder, other]) expect(process.provider.status()).toMatchObject([{ state: 'cut' }])
+  })
+
   it('that the rows could not be told of stops what this process had begun, before its slot is opened', async () => {
     const { clock, cluster } = world()
     const process = await start(cluster)
@@ -266,6 +277,22 @@ describe('a rotation that is asked for', () => {
     })
     expect(process.provider.status()).toMatchObject([{ state: 'cut' }])
     expect(await rotate(clock, process, true)).toEqual({ is: 'rotated', generation: 2 })
+  })
+
+  it('is refused just so, and wanted just so, where the rows know nothing of the cut yet: they are told first', async () => {
+    const { clock, cluster } = world()
+    const process = await start(cluster)
+    process.session.mishap = cql => (cql.includes('SET cut') ? 'fails' : null)
+    expect((await cut(clock, process)).unmarked).not.toBeNull()
+    process.session.mishap = () => null
+    cluster.connect(slotA, '10.0.3.7:51000')
+    // No time passes: the next look would tell them too, and forget the wish.
+    const asking = process.provider.rotate(role, false)
+    await clock.advance(0)
+    expect(await asking).toMatchObject({ is: 'refused' })
+    expect(cluster.statics.get(role)).toMatchObject({ cut_why: 'laptop stolen' })
+    cluster.connections?.clear()
+    expect(await rotate(clock, process)).toEqual({ is: 'rotated', generation: 2 })
   })
 
   it('is refused for a role that no policy names', async () => {
