@@ -74,6 +74,25 @@ describe('a rotation', () => {
     expect(cluster.alters).toHaveLength(4)
   })
 
+  it('hands out what was confirmed though the answer was lost', async () => {
+    const { clock, cluster } = world()
+    const process = await start(cluster)
+    let losses = 0
+    process.session.mishap = cql => (cql.includes("SET state = 'current'") && losses++ === 0 ? 'is lost' : null)
+    await clock.advance(settings.rotateEvery + minute)
+    expect(losses).toBe(2)
+    expect(process.current()).toMatchObject({ generation: 2, username: slotB })
+    expect(kinds(process, 'failed')).toHaveLength(1)
+    expect(
+      new Set(
+        cluster.alters
+          .filter(({ login }) => login === slotB)
+          .slice(1)
+          .map(({ hash }) => hash),
+      ).size,
+    ).toBe(1)
+  })
+
   it('hands out nothing that one node refuses, and keeps the current one meanwhile', async () => {
     const { clock, cluster } = world()
     const process = await start(cluster)
