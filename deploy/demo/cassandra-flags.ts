@@ -81,12 +81,14 @@ export const javaArguments = (plan: NodePlan, jars: readonly string[]): readonly
   'org.apache.cassandra.service.CassandraDaemon',
 ]
 
-/** Roles, grants and guardrails as an operator would set them; everything else as small as it starts. */
+/**
+ * Roles, grants and guardrails as an operator would set them; everything else as small as it starts. Batch, not periodic: a node that is killed
+ * keeps what it has acknowledged, of which it may be the only replica.
+ */
 export const cassandraYaml = ({ storagePort, networkAuthorizer, member = alone }: NodePlan): string => `cluster_name: postern-demo
 partitioner: org.apache.cassandra.dht.Murmur3Partitioner
 endpoint_snitch: GossipingPropertyFileSnitch
-commitlog_sync: periodic
-commitlog_sync_period: 10s
+commitlog_sync: batch
 listen_address: ${member.address}
 rpc_address: ${member.address}
 start_native_transport: true

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { Client } from 'cassandra-driver'
+import driver, { type Client } from 'cassandra-driver'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { localCluster } from '../../deploy/demo/backend.ts'
 import { Clients } from '../../src/backend/index.ts'
@@ -115,6 +115,9 @@ for (const [name, node] of [
       const done = await first().provider.cut(cluster.name(role), 'test again')
       printCut(`${name}, with AUTHORIZE`, done)
       expect(done).toMatchObject({ revoked: true, reached: 'complete' })
+      const later = new Sidecar(cluster, [role], { settings: slow })
+      await expect.poll(() => later.provider.status()[0]?.cutEnds, { timeout: 10_000 }).toBe(isStrict ? 'connections' : 'data')
+      await later.provider.close()
       expect(done.nodes[0]?.dataMs).toBeLessThan(500)
       expect(await backend.query()).toMatch(isStrict ? /access to this datacenter/ : /no SELECT permission/)
       await backend.close()
@@ -125,6 +128,32 @@ for (const [name, node] of [
       expect(await backend.query()).toBe('ok')
     })
   })
+
+describe.skipIf(lax === null)('a cut that cannot end connections', () => {
+  it('counts every one of them, also where they fill more than a page, and names some', async () => {
+    const cluster = await tenants(lax!, 'cutp')
+    const name = cluster.name('acme_finance_ro')
+    const sidecar = new Sidecar(cluster, ['acme_finance_ro'], { settings: slow })
+    await sidecar.until(rotated)
+    const { username, password } = sidecar.current(name)
+    const { distance } = driver.types
+    const client = new driver.Client({
+      contactPoints: [lax!.contactPoint],
+      localDataCenter: lax!.localDataCenter,
+      protocolOptions: { port: lax!.port },
+      credentials: { username, password: password.open() },
+      pooling: { coreConnectionsPerHost: { [distance.local]: 600 } },
+    })
+    await client.connect()
+    const done = await sidecar.provider.cut(name, 'test')
+    printCut('600 connections', done)
+    expect(done).toMatchObject({ reached: 'partly', nodes: [{ connectionMs: null, dataMs: null }] })
+    expect(done.nodes[0]?.open?.count).toBeGreaterThanOrEqual(600)
+    expect(done.nodes[0]?.open?.some).toHaveLength(20)
+    await client.shutdown()
+    await sidecar.provider.close()
+  }, 60_000)
+})
 
 describe.skipIf(strict === null)('what is handed out, in a real Cassandra', () => {
   const role = 'globex_orders_ro'
