@@ -63,6 +63,26 @@ describe('a rotation', () => {
     expect(await cluster.accepts(slotA, first.password)).toBe(true)
   })
 
+  it.each<[string, (rows: Map<number, { state: string }>) => void]>([
+    ['lost the newest', rows => void rows.delete(2)],
+    ['lost its confirmation', rows => void Object.assign(rows.get(2)!, { state: 'pending' })],
+  ])('goes on from the slot in use where the rows %s, as after a restore', async (_, lose) => {
+    const { clock, cluster } = world()
+    const process = await start(cluster, [role], { keys: [new SecretBytes(randomBytes(32))] })
+    await clock.advance(settings.rotateEvery)
+    const second = process.current()
+    expect(second).toMatchObject({ username: slotB, generation: 2 })
+    lose(cluster.generations.get(role)!)
+    // Somebody asks, or the lease comes back, before the next one is due.
+    cluster.leases.clear()
+    await clock.advance(minute)
+    expect(process.current()).toMatchObject({ generation: 2 })
+    expect(await cluster.accepts(slotB, second.password)).toBe(true)
+    await clock.advance(settings.rotateEvery)
+    expect(process.current()).toMatchObject({ username: slotA, generation: 3 })
+    expect(await cluster.accepts(slotB, second.password)).toBe(true)
+  })
+
   it('retries a lost ALTER with the same secret and the same generation', async () => {
     const { clock, cluster } = world()
     let lost = 3
