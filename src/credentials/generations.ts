@@ -95,7 +95,9 @@ const instant = (value: unknown): number => (value instanceof Date ? value.getTi
 
 /** Nothing of the role is handed out, or finished, by any process of the group, until a rotation that was asked for later. */
 export const markCut = async (session: Session, role: string, { at, why }: Cut): Promise<void> => {
-  await session.execute(stop, [new Date(at), why, role])
+  const params = [new Date(at), why, role]
+  // While other data centres are away nobody can confirm a generation, so nothing can meet this; and whoever is left must be told.
+  await session.execute(stop, params).catch(() => session.execute(stop, params, { alone: true }))
 }
 
 /** The lease holder rotates when it looks next. */

@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { openLease } from '../../src/credentials/lease.ts'
+import { systemClock } from '../../src/deps.ts'
 import type { CassandraSession } from '../../src/model/cassandra.ts'
 import { SecretBytes } from '../../src/model/secret.ts'
 import { restartNode, sharedRing, type Tenants, tenants } from '../support/cassandra.ts'
@@ -65,6 +67,24 @@ describe.skipIf(ring === null)('three nodes in two data centres', () => {
       .poll(() => sidecar.provider.rotate(cluster.name(role), false), { timeout: 20_000, interval: 500 })
       .toMatchObject({ is: 'rotated' })
   }, 60_000)
+
+  it('give a lease to one process, also where both data centres ask for it in the same moment', async () => {
+    const [here, there] = [manager, await elsewhere.manager()]
+    const outcomes = await Promise.all(
+      Array.from({ length: 40 }, async (_, i) => {
+        const take = (session: CassandraSession, owner: string) =>
+          openLease(session, systemClock, { name: `race/${i}`, owner, ttl: 30 }).take()
+        return (await Promise.all([take(here, 'here'), take(there, 'there')]))
+          .map(({ is }) => is)
+          .sort()
+          .join(' and ')
+      }),
+    )
+    await there.close()
+    // Who asks in the same moment may get no answer; that is nobody's.
+    expect(outcomes.filter(outcome => outcome === 'fresh and fresh')).toEqual([])
+    expect(outcomes.filter(outcome => outcome.startsWith('fresh')).length).toBeGreaterThan(20)
+  })
 
   it('of which the other data centre is away leave the credential in use as degraded, and are all asked again when it is back', async () => {
     const sidecar = start(cluster, other, { settings })

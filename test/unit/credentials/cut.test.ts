@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import type { CutDone } from '../../../src/credentials/acts.ts'
+import { markCut } from '../../../src/credentials/generations.ts'
+import { CqlFault, type ExecuteOptions } from '../../../src/model/cassandra.ts'
 import { SecretBytes } from '../../../src/model/secret.ts'
 import type { ManualClock } from '../../support/manual-clock.ts'
 import { kinds, minute, type Process, role, settings, slotA, slotB, start, world } from '../../support/rotating.ts'
@@ -130,6 +132,17 @@ describe('a cut', () => {
     expect([...cluster.locked].sort()).toEqual([slotA, slotB])
     expect(kinds(holder, 'rotated')).toHaveLength(1)
     for (const process of [holder, follower]) expect(process.provider.status()).toMatchObject([{ state: 'cut' }])
+  })
+
+  it('is told to the sidecars of the own data centre alone where the others are away', async () => {
+    const asked: unknown[] = []
+    const execute = async (_cql: string, _params?: readonly unknown[], options?: ExecuteOptions) => {
+      asked.push(options?.alone ?? false)
+      if (!options?.alone) throw new CqlFault(0x1000, 'Cannot achieve consistency level SERIAL')
+      return [{ '[applied]': true }]
+    }
+    await markCut({ execute }, role, { at: 1, why: 'x' })
+    expect(asked).toEqual([false, true])
   })
 
   it('that the rows could not be told of holds here, and is told when they can', async () => {
