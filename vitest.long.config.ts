@@ -5,7 +5,9 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     pool: 'forks',
+    globalSetup: ['./test/support/cassandra-starter.ts'],
     testTimeout: 4 * 3600_000,
+    hookTimeout: 300_000,
     reporters: ['default', './test/support/closing-line.ts'],
   },
 })

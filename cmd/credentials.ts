@@ -16,7 +16,7 @@ Asks the running process. A cut holds for the whole group, until a rotate: no lo
 the manager may. It prints how long that took on each node, and the connections that it could not end. A rotate after a cut is refused while
 connections from before the cut are open, because the next login would bring them back to life: end these clients first.
   --why TEXT           the reason, for the audit
-  --keep-connections   rotate although such connections are open
+  --keep-connections   rotate although such connections are open: after a false alarm or a drill, where clients keep their pools and need no restart
   --config FILE        configuration of the process (default proxy.config.yaml): its "state:" says where the control socket is
   --state DIR          the state folder itself
   --json               the whole answer as JSON

@@ -8,7 +8,20 @@ export interface NodePlan {
   readonly storagePort: number
   /** Default: CassandraNetworkAuthorizer, which alone lets LOGIN = false reach open connections. */
   readonly networkAuthorizer?: 'CassandraNetworkAuthorizer' | 'AllowAllNetworkAuthorizer' | undefined
+  /** One of several nodes; absent: a cluster of its own on 127.0.0.1. */
+  readonly member?: Member | undefined
 }
+
+export interface Member {
+  /** Of the loopback network: all nodes of a cluster have the same ports. */
+  readonly address: string
+  readonly dataCenter: string
+  readonly token: number
+  /** Address of the node that was started first. */
+  readonly seed: string
+}
+
+const alone: Member = { address: '127.0.0.1', dataCenter: 'datacenter1', token: 0, seed: '127.0.0.1' }
 
 const exports = [
   'java.base/jdk.internal.misc',
@@ -28,8 +41,7 @@ const opens = [
   'jdk.management/com.sun.management.internal',
 ]
 
-const small =
-  '-Xms256m -Xmx256m -XX:MaxDirectMemorySize=128m -Xss512k -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:-UsePerfData -XX:+ExitOnOutOfMemoryError'
+const small = '-XX:MaxDirectMemorySize=128m -Xss512k -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:-UsePerfData -XX:+ExitOnOutOfMemoryError'
 
 const runtime =
   '-Djdk.attach.allowAttachSelf=true -Dio.netty.tryReflectionSetAccessible=true -Dio.netty.allocator.useCacheForAllThreads=true -Dio.netty.allocator.maxOrder=11 -Djava.net.preferIPv4Stack=true -Dchronicle.analytics.disable=true'
@@ -47,6 +59,8 @@ const fast = [
 ].map(flag => `-Dcassandra.${flag}`)
 
 export const javaArguments = (plan: NodePlan, jars: readonly string[]): readonly string[] => [
+  // Several share a machine, and no test gives one much to do.
+  ...(plan.member === undefined ? ['-Xms256m', '-Xmx256m'] : ['-Xms192m', '-Xmx192m']),
   ...small.split(' '),
   ...exports.map(name => `--add-exports=${name}=ALL-UNNAMED`),
   ...opens.map(name => `--add-opens=${name}=ALL-UNNAMED`),
@@ -54,6 +68,7 @@ export const javaArguments = (plan: NodePlan, jars: readonly string[]): readonly
   ...fast,
   `-javaagent:${jars.find(jar => /jamm-[\d.]+\.jar$/.test(jar)) ?? 'jamm.jar'}`,
   `-Dcassandra.config=file://${join(plan.dir, 'cassandra.yaml')}`,
+  `-Dcassandra-rackdc.properties=file://${join(plan.dir, 'rackdc.properties')}`,
   `-Dcassandra.storagedir=${join(plan.dir, 'run')}`,
   `-Dcassandra.triggers_dir=${join(plan.dir, 'run', 'triggers')}`,
   '-Dcassandra-foreground=yes',
@@ -66,23 +81,25 @@ export const javaArguments = (plan: NodePlan, jars: readonly string[]): readonly
   'org.apache.cassandra.service.CassandraDaemon',
 ]
 
-/** Roles, grants and guardrails as an operator would set them; everything else as small as it starts. */
-export const cassandraYaml = (plan: NodePlan): string => `cluster_name: postern-demo
+/**
+ * Roles, grants and guardrails as an operator would set them; everything else as small as it starts. Batch, not periodic: a node that is killed
+ * keeps what it has acknowledged, of which it may be the only replica.
+ */
+export const cassandraYaml = ({ storagePort, networkAuthorizer, member = alone }: NodePlan): string => `cluster_name: postern-demo
 partitioner: org.apache.cassandra.dht.Murmur3Partitioner
-endpoint_snitch: SimpleSnitch
-commitlog_sync: periodic
-commitlog_sync_period: 10s
-listen_address: 127.0.0.1
-rpc_address: 127.0.0.1
+endpoint_snitch: GossipingPropertyFileSnitch
+commitlog_sync: batch
+listen_address: ${member.address}
+rpc_address: ${member.address}
 start_native_transport: true
 num_tokens: 1
-initial_token: 0
+initial_token: ${member.token}
 auto_bootstrap: false
-seed_provider: [{class_name: org.apache.cassandra.locator.SimpleSeedProvider, parameters: [{seeds: "127.0.0.1:${plan.storagePort}"}]}]
+seed_provider: [{class_name: org.apache.cassandra.locator.SimpleSeedProvider, parameters: [{seeds: "${member.seed}:${storagePort}"}]}]
 authenticator: PasswordAuthenticator
 authorizer: CassandraAuthorizer
 role_manager: CassandraRoleManager
-network_authorizer: ${plan.networkAuthorizer ?? 'CassandraNetworkAuthorizer'}
+network_authorizer: ${networkAuthorizer ?? 'CassandraNetworkAuthorizer'}
 credentials_validity: 2s
 roles_validity: 2s
 permissions_validity: 2s
@@ -98,13 +115,15 @@ concurrent_reads: 4
 concurrent_writes: 8
 concurrent_counter_writes: 4
 concurrent_compactors: 1
-hinted_handoff_enabled: false
+hinted_handoff_enabled: true
 auto_snapshot: false
 disk_access_mode: standard
 allow_filtering_enabled: false
 page_size_fail_threshold: 1000
 partition_keys_in_select_fail_threshold: 20
 `
+
+export const rackProperties = ({ member = alone }: NodePlan): string => `dc=${member.dataCenter}\nrack=rack1\n`
 
 export const logbackXml = `<configuration>
   <appender name="out" class="ch.qos.logback.core.ConsoleAppender"><encoder><pattern>%-5level %msg%n</pattern></encoder></appender>

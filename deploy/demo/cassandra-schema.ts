@@ -16,12 +16,13 @@ export const managerRole = 'postern_manager'
 
 /** Does what a DBA does: the demo's tenants and permission roles, then Postern's own init.cql. Can be repeated, with another password too. */
 export const applySchema = async (
-  admin: Pick<CassandraSession, 'execute'>,
+  admin: Pick<CassandraSession, 'execute' | 'hosts'>,
   { password, rename = cql => cql }: SchemaOptions,
 ): Promise<void> => {
   const values = { replication_factor: '1', manager_password_hash: await hashPassword(password) }
   for (const file of ['demo.cql', '../cassandra/init.cql'])
     await runScript(admin, rename(await readFile(new URL(file, import.meta.url), 'utf8')), values)
-  // The node may still know the password that the manager had in an earlier run.
-  await admin.execute('DELETE FROM system_views.credentials_cache_keys WHERE role = ?', [rename(managerRole)])
+  // Nodes may still know the password that the manager had in an earlier run.
+  for (const host of admin.hosts())
+    await admin.execute('DELETE FROM system_views.credentials_cache_keys WHERE role = ?', [rename(managerRole)], { host })
 }

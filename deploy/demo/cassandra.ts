@@ -6,18 +6,14 @@ import { systemClock } from '../../src/deps.ts'
 import type { CassandraSession } from '../../src/model/cassandra.ts'
 import { Secret } from '../../src/model/secret.ts'
 import { openSession } from '../../src/store/session.ts'
-import { cassandraYaml, javaArguments, logbackXml, type NodePlan } from './cassandra-flags.ts'
+import { cassandraYaml, javaArguments, logbackXml, type NodePlan, rackProperties } from './cassandra-flags.ts'
 import { fetchJars } from './cassandra-jars.ts'
 import { onPath, type Toolchain } from './toolchain.ts'
 
-export interface StartOptions {
+/** What the node wrote into its folder is used again. */
+export interface StartOptions extends NodePlan {
   readonly toolchain: Toolchain
-  /** Absolute. What the node wrote there is used again. */
-  readonly dir: string
-  readonly port: number
-  readonly storagePort: number
   readonly progress: (line: string) => void
-  readonly networkAuthorizer?: NodePlan['networkAuthorizer']
   /** Milliseconds from the start of the process to the first login. Default: 2 minutes. */
   readonly deadline?: number
 }
@@ -25,27 +21,26 @@ export interface StartOptions {
 export interface RunningCassandra {
   readonly contactPoint: string
   readonly port: number
+  readonly localDataCenter: string
   readonly pid: number
   /** Milliseconds from the start of the process to the first login. */
   readonly startedIn: number
   stop(): Promise<void>
-  /** SIGSTOP and SIGCONT: a node that neither answers nor closes its sockets. */
-  pause(): void
-  resume(): void
 }
 
-/** One node on 127.0.0.1, ready for logins as cassandra/cassandra. The process never outlives this one. */
-export const startCassandra = async (options: StartOptions): Promise<RunningCassandra> => {
-  const { toolchain, dir, port, storagePort, progress } = options
+/** One node on loopback, ready for logins as cassandra/cassandra. The process never outlives this one. */
+export const startCassandra = async ({ toolchain, progress, deadline = 120_000, ...plan }: StartOptions): Promise<RunningCassandra> => {
+  const { port, storagePort, member } = plan
+  const at = { contactPoint: member?.address ?? '127.0.0.1', port, localDataCenter: member?.dataCenter ?? 'datacenter1' }
   const jars = await fetchJars(toolchain, progress)
   // Someone else's node would let the default login in just as well, and the demo would then write to it.
-  for (const wanted of [port, storagePort]) await mustBeFree(wanted)
-  await writeNodeFiles({ dir, port, storagePort, networkAuthorizer: options.networkAuthorizer })
-  progress(`Starting Cassandra on 127.0.0.1:${port} ...`)
+  for (const wanted of [port, storagePort]) await mustBeFree(at.contactPoint, wanted)
+  await writeNodeFiles(plan)
+  progress(`Starting Cassandra on ${at.contactPoint}:${port} ...`)
   const began = performance.now()
-  const node = await launch({ dir, port, storagePort }, toolchain, jars)
+  const node = await launch(plan, toolchain, jars)
   try {
-    await untilLogin(node, port, options.deadline ?? 120_000)
+    await untilLogin(node, at, deadline)
   } catch (error) {
     await node.stop()
     throw error
@@ -53,26 +48,24 @@ export const startCassandra = async (options: StartOptions): Promise<RunningCass
   const startedIn = Math.round(performance.now() - began)
   progress(`Cassandra answers after ${(startedIn / 1000).toFixed(1)} s.`)
   return {
-    contactPoint: '127.0.0.1',
-    port,
+    ...at,
     pid: node.pid,
     startedIn,
     stop: node.stop,
-    pause: () => void process.kill(node.pid, 'SIGSTOP'),
-    resume: () => void process.kill(node.pid, 'SIGCONT'),
   }
 }
 
-const mustBeFree = async (port: number): Promise<void> => {
+const mustBeFree = async (address: string, port: number): Promise<void> => {
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   const probe = createServer().once('error', error => reject(new Error(`Cassandra's port ${port} is taken: ${error.message}`)))
-  probe.listen(port, '127.0.0.1', () => probe.close(() => resolve()))
+  probe.listen(port, address, () => probe.close(() => resolve()))
   await promise
 }
 
 const writeNodeFiles = async (plan: NodePlan): Promise<void> => {
   for (const folder of ['run/triggers', 'tmp']) await mkdir(join(plan.dir, folder), { recursive: true })
   await writeFile(join(plan.dir, 'cassandra.yaml'), cassandraYaml(plan))
+  await writeFile(join(plan.dir, 'rackdc.properties'), rackProperties(plan))
   await writeFile(join(plan.dir, 'logback.xml'), logbackXml)
 }
 
@@ -137,27 +130,28 @@ const withoutMemoryLock = async (toolchain: Toolchain): Promise<{ command: strin
   return { command: prlimit, prefix: ['--memlock=65536', setpriv, '--bounding-set=-ipc_lock', '--inh-caps=-ipc_lock', toolchain.java] }
 }
 
-const untilLogin = async (node: Node, port: number, deadline: number): Promise<void> => {
+const untilLogin = async (node: Node, at: Parameters<typeof adminSession>[0], deadline: number): Promise<void> => {
   const end = performance.now() + deadline
   const death = node.ended.then(how => {
     throw new Error(`Cassandra ended before it answered (${how}):\n${node.log()}`)
   })
   while (true) {
-    const session = await Promise.race([adminSession({ contactPoint: '127.0.0.1', port }).catch(() => null), death])
+    const session = await Promise.race([adminSession(at).catch(() => null), death])
     if (session) return void (await session.close())
     if (performance.now() > end) throw new Error(`Cassandra did not answer within ${deadline / 1000} s:\n${node.log()}`)
     await Promise.race([new Promise(resolve => setTimeout(resolve, 100)), death])
   }
 }
 
-/** The superuser that every new cluster has. For setting a demo or test cluster up; Postern itself never logs in as it. */
+/** The superuser that every new cluster has, or another one with the same password. For setting a demo or test cluster up; Postern itself never logs in as it. */
 export const adminSession = (node: {
   readonly contactPoint: string
   readonly port: number
   readonly localDataCenter?: string
+  readonly superuser?: string
 }): Promise<CassandraSession> =>
   openSession(
     { contactPoints: [node.contactPoint], port: node.port, localDataCenter: node.localDataCenter ?? 'datacenter1', tls: null },
-    { username: 'cassandra', password: new Secret('cassandra') },
+    { username: node.superuser ?? 'cassandra', password: new Secret('cassandra') },
     { clock: systemClock },
   )

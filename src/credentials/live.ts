@@ -42,13 +42,14 @@ export const extended = (live: Live, { clock, settings }: Around): Live => {
   return { ...live, credential: Object.freeze({ ...live.credential, notAfter }) }
 }
 
-/** Rows that somebody removed must not make us re-key the slot that is in use. */
+/** Rows that somebody removed, or that a restore brought back from before, must not make us re-key the slot that is in use. */
 export const withLive = (history: History, live: Live | null): History => {
-  if (live === null || history.current !== null) return history
+  if (live === null || (history.current?.generation ?? 0) >= live.credential.generation) return history
   const { role, generation, notAfter } = live.credential
   return {
     ...history,
     current: { role, generation, slot: live.slot, state: 'current', secret: null, notBefore: 0, notAfter, owner: '', at: 0 },
+    pending: (history.pending?.generation ?? 0) > generation ? history.pending : null,
     highest: Math.max(history.highest, generation),
   }
 }

@@ -117,6 +117,7 @@ export class Role {
   /** Hands out nothing from this moment, whatever becomes of the cluster. Gives what was handed out last. */
   cut(cut: Cut): Credential | null {
     this.#stop({ ...cut, marked: false })
+    this.#planLook()
     return this.#last
   }
 
@@ -176,10 +177,9 @@ export class Role {
   #lost(owner: string): void {
     this.#rotation.rest()
     this.#context.observe({ kind: 'lease', role: this.name, held: false, owner })
-    if (this.#context.vault !== null) return void this.#look()
-    this.#tasks.cancel('look')
-    if (this.#cut === null)
+    if (this.#context.vault === null && this.#cut === null)
       this.#held.forget({ unavailable: 'credential-no-lease', detail: `the credentials of ${this.name} are made by ${owner}` })
+    void this.#look()
   }
 
   #doubted(detail: string): void {
@@ -196,11 +196,13 @@ export class Role {
    * the one before still works; the holder learns of cuts and wishes.
    */
   async #look(): Promise<void> {
-    const { session } = this.#context
+    const { session, vault } = this.#context
     const { epoch, holder } = this.#tenure
     const isOver = (): boolean => this.#tasks.closed || this.#tenure.epoch !== epoch
     try {
       await this.#tellCut()
+      // Nothing to follow without a key.
+      if (isOver() || (holder !== null && vault === null)) return
       const history = await readHistory(session, this.name)
       if (isOver()) return
       this.#heed(history, holder)
@@ -212,7 +214,7 @@ export class Role {
       // The first, the second, the fourth: an outage of an hour is not a thousand lines a role.
       if (Number.isInteger(Math.log2(this.#failures)))
         this.#context.observe({ kind: 'failed', role: this.name, step: 'follow', message: this.#failure, failures: this.#failures })
-      if (holder !== null && this.#held.isShort) this.#held.extend()
+      if (this.#held.isShort) this.#held.extend()
     }
     this.#tellDegraded()
     this.#planLook()
@@ -230,7 +232,12 @@ export class Role {
     else if (this.#cut?.marked) this.#cut = null
     if (asked && holder === null) this.#rotateSoon()
     this.#asked = asked
-    if (this.#cut !== null || holder === null) return
+    if (this.#cut !== null) return
+    if (holder === null) {
+      // The next one is late, perhaps because other roles hold up the line; until it is handed out this one stays good.
+      if (this.#held.isShort) this.#held.extend()
+      return
+    }
     if (!this.#held.adopt(current, holder))
       this.#held.forget(unavailable(`generation ${current?.generation} is sealed by a key that is not among key-files`))
   }
@@ -257,7 +264,7 @@ export class Role {
     const { generation } = this.#held
     if (!this.#held.isDegraded || this.#degraded === generation) return
     this.#degraded = generation
-    this.#context.observe({ kind: 'degraded', role: this.name, generation, message: this.status().detail })
+    this.#context.observe({ kind: 'degraded', role: this.name, generation, message: this.status().detail || 'the next one is late' })
   }
 
   async #end(done: () => void): Promise<void> {

@@ -86,6 +86,18 @@ CREATE TABLE IF NOT EXISTS postern.denials (
 `
 }
 
+const created = /CREATE TABLE IF NOT EXISTS postern\.(\w+) \(([\s\S]*?)\n\)/g
+const added = /ALTER TABLE postern\.(\w+) ADD IF NOT EXISTS \(([^)]*)\)/g
+
+/** The tables that this version makes, with their columns: read from what it makes them with. */
+export const neededTables = (): ReadonlyMap<string, ReadonlySet<string>> => {
+  const text = keyspace(null)
+  const columns = (body: string): readonly string[] => [...body.matchAll(/(?:^|,)\s*([a-z_]+) /g)].map(found => String(found[1]))
+  const tables = new Map([...text.matchAll(created)].map(([, name, body]) => [String(name), new Set(columns(String(body)))]))
+  for (const [, name, body] of text.matchAll(added)) for (const column of columns(String(body))) tables.get(String(name))?.add(column)
+  return tables
+}
+
 /** Caches of a node that the manager empties, so that what it changes holds at once. */
 export const caches = ['credentials', 'roles', 'network_permissions', 'permissions'].map(name => `${name}_cache_keys`)
 

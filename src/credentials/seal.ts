@@ -40,6 +40,8 @@ export const readRecipientKey = (text: string): RecipientKey | string => {
 
 const part = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url')
 const seconds = (ms: number): number => Math.floor(ms / 1000)
+/** Never before what is promised: with a short overlap, a part of a second is most of the time that is left for handing out the next one. */
+const end = (ms: number): number => Math.ceil(ms / 1000)
 
 /**
  * A compact JWE (ECDH-ES, A256GCM) around a JWS by Postern's key. Anybody can encrypt to a public key, so it is the signature inside that the
@@ -53,12 +55,12 @@ export const seal = async (credential: Credential, by: Sealer, to: RecipientKey,
     iss: by.issuer,
     aud: audience,
     iat: seconds(now),
-    exp: seconds(ends),
+    exp: end(ends),
     username,
     password: password.open(),
     role,
     generation,
-    not_after: Number.isFinite(notAfter) ? seconds(notAfter) : null,
+    not_after: Number.isFinite(notAfter) ? end(notAfter) : null,
     next_at: Number.isFinite(nextAt) ? seconds(nextAt) : null,
   }
   const input = `${part(header)}.${part(payload)}`

@@ -29,10 +29,17 @@ export class CqlFault extends Error {
   }
 }
 
+export interface ExecuteOptions {
+  /** One of `hosts()`: only that node coordinates (virtual tables are local to a node). */
+  readonly host?: string
+  /** A condition is judged by the own data centre alone, so that it can be while others are away. */
+  readonly alone?: boolean
+}
+
 /** One authenticated connection pool to a cluster, as `credentials/` and data routes use it. Every call has a deadline. */
 export interface CassandraSession {
-  /** Rejects with a CqlFault. `host` is one of `hosts()`: only that node coordinates (virtual tables are local to a node). */
-  execute(cql: string, params?: readonly unknown[], options?: { readonly host?: string }): Promise<readonly CqlRow[]>
+  /** Rejects with a CqlFault. */
+  execute(cql: string, params?: readonly unknown[], options?: ExecuteOptions): Promise<readonly CqlRow[]>
   /** Addresses of the nodes that are up, `ip:port`. */
   hosts(): readonly string[]
   /** Monotonic milliseconds since which a node of `hosts()` has been up without a break, as far as this session saw. */

@@ -1,5 +1,13 @@
-import type { Client, ClientOptions, Host, types } from 'cassandra-driver'
-import { type CassandraSession, CqlFault, type CqlRow, type HeldLogin, type LoginProof, type LoginTarget } from '../model/cassandra.ts'
+import type { Client, ClientOptions, Host, policies, types } from 'cassandra-driver'
+import {
+  type CassandraSession,
+  CqlFault,
+  type CqlRow,
+  type ExecuteOptions,
+  type HeldLogin,
+  type LoginProof,
+  type LoginTarget,
+} from '../model/cassandra.ts'
 import type { Clock } from '../model/deps.ts'
 import type { Secret } from '../model/secret.ts'
 
@@ -49,7 +57,7 @@ export const openSession = async (settings: SessionSettings, credentials: Login,
   const note = (host: Host): void => void returned.set(host.address, deps.clock.monotonic())
   for (const change of ['hostUp', 'hostDown', 'hostAdd', 'hostRemove']) client.on(change, note)
   return {
-    execute: (cql, params = [], options = {}) => execute(client, cql, params, options.host, bounds, deps),
+    execute: async (cql, params = [], options = {}) => execute(client, cql, params, requestOf(driver, client, options), bounds, deps),
     hosts: () => upHosts(client).map(host => host.address),
     upSince: host => returned.get(host) ?? opened,
     hold: (username, password, host) => holdLogin(driver, settings, { username, password }, host, bounds, deps),
@@ -63,21 +71,52 @@ export const openSession = async (settings: SessionSettings, credentials: Login,
 export const clientOptions = (driver: Driver, settings: SessionSettings, login: Login, bounds: Bounds): ClientOptions => ({
   contactPoints: [...settings.contactPoints],
   localDataCenter: settings.localDataCenter,
-  credentials: { username: login.username, password: login.password.open() },
+  authProvider: authProvider(driver, login),
   // The port of a contact point is not applied to discovered nodes: without this they stay down, silently, on 9042.
   protocolOptions: { port: settings.port, maxVersion: 4 },
-  // LOCAL_SERIAL: a lease concerns the sidecars of one data centre, and must not wait for another.
+  // SERIAL: with LOCAL_SERIAL, sidecars of two data centres that ask in the same moment would both be given one lease. It cannot be had while
+  // a majority is away; nor can a role be altered then.
   queryOptions: {
     fetchSize: 500,
     consistency: driver.types.consistencies.localQuorum,
-    serialConsistency: driver.types.consistencies.localSerial,
+    serialConsistency: driver.types.consistencies.serial,
   },
   socketOptions: { connectTimeout: bounds.connect, readTimeout: bounds.statement },
   // The driver's default backs off to ten minutes: one botched rotation would keep a healthy node out for as long.
-  policies: { reconnection: new driver.policies.reconnection.ExponentialReconnectionPolicy(250, 5_000, false) },
+  policies: {
+    loadBalancing: reachingAll(driver, settings.localDataCenter),
+    reconnection: new driver.policies.reconnection.ExponentialReconnectionPolicy(250, 5_000, false),
+  },
   isMetadataSyncEnabled: false,
   ...(settings.tls ? { sslOptions: tlsOptions(settings.tls) } : {}),
 })
+
+/** Opens the secret for each connection: the driver's own way keeps it in its clients and connections, where a dump of any of them would show it. */
+const authProvider = (
+  { auth: { PlainTextAuthProvider } }: Driver,
+  { username, password }: Login,
+): NonNullable<ClientOptions['authProvider']> => {
+  class Opening extends PlainTextAuthProvider {
+    override newAuthenticator(endpoint: string, name: string): ReturnType<InstanceType<typeof PlainTextAuthProvider>['newAuthenticator']> {
+      return new PlainTextAuthProvider(username, password.open()).newAuthenticator(endpoint, name)
+    }
+  }
+  return new Opening(username, '')
+}
+
+/**
+ * Statements go to the own data centre unless they name a node. The driver's default connects to no node of any other: what only that node can do
+ * (its caches, its list of connections) would fail, and a node that is down when the session opens would count as up for ever.
+ */
+const reachingAll = (driver: Driver, localDataCenter: string): policies.loadBalancing.LoadBalancingPolicy => {
+  const { local, remote } = driver.types.distance
+  class ReachingAll extends driver.policies.loadBalancing.DefaultLoadBalancingPolicy {
+    override getDistance(host: Host): types.distance {
+      return host.datacenter === localDataCenter ? local : remote
+    }
+  }
+  return new ReachingAll({ localDc: localDataCenter })
+}
 
 /** The driver's own default is not to verify the server at all. */
 const tlsOptions = (tls: NonNullable<SessionSettings['tls']>): NonNullable<ClientOptions['sslOptions']> => ({
@@ -96,22 +135,41 @@ const connect = async (client: Client, bounds: Bounds, deps: SessionDeps): Promi
   }
 }
 
+interface Request {
+  readonly host?: Host
+  readonly serialConsistency?: types.consistencies
+}
+
+const requestOf = (driver: Driver, client: Client, { host: address, alone }: ExecuteOptions): Request => {
+  const host = address === undefined ? undefined : upHosts(client).find(candidate => candidate.address === address)
+  if (address !== undefined && !host) throw new CqlFault(null, `${address} is not up`)
+  return { ...(host ? { host } : {}), ...(alone ? { serialConsistency: driver.types.consistencies.localSerial } : {}) }
+}
+
 const execute = async (
   client: Client,
   cql: string,
   params: readonly unknown[],
-  address: string | undefined,
+  request: Request,
   bounds: Bounds,
   deps: SessionDeps,
 ): Promise<readonly CqlRow[]> => {
-  const host = address === undefined ? undefined : upHosts(client).find(candidate => candidate.address === address)
-  if (address !== undefined && !host) throw new CqlFault(null, `${address} is not up`)
   try {
-    const options = { prepare: params.length > 0, ...(host ? { host } : {}) }
+    if (request.host) await connected(client, request.host, bounds, deps)
+    const options = { prepare: params.length > 0, ...request }
     return await within(deps, bounds.statement, client.execute(cql, [...params], options).then(allRows))
   } catch (error) {
     throw toFault(error)
   }
+}
+
+const look = 20
+
+/** `connect` waits for the own data centre alone, and the driver refuses at once what is meant for a node that it is only connecting to. */
+const connected = async (client: Client, host: Host, bounds: Bounds, deps: SessionDeps): Promise<void> => {
+  const end = deps.clock.monotonic() + bounds.statement
+  while (host.isUp() && !client.getState().getConnectedHosts().includes(host) && deps.clock.monotonic() < end)
+    await new Promise<void>(resolve => deps.clock.after(look, resolve))
 }
 
 /** Of every page: the driver alone would give the first. */
@@ -151,8 +209,8 @@ const holdLogin = async (
     return null
   }
   return {
-    execute: (cql, params = []) => execute(client, cql, params, undefined, bounds, deps),
-    use: cql => execute(client, cql, [], undefined, bounds, deps).then(() => 'ok', verdict),
+    execute: (cql, params = []) => execute(client, cql, params, {}, bounds, deps),
+    use: cql => execute(client, cql, [], {}, bounds, deps).then(() => 'ok', verdict),
     close: () => within(deps, bounds.statement, client.shutdown()).catch(() => undefined),
   }
 }
@@ -169,7 +227,7 @@ const proveLogin = async (
   try {
     await connect(client, bounds, deps)
     // Needs no grant, and fails where the cluster lets a role log in but do nothing (network authorizer).
-    const roles = await execute(client, `LIST ROLES OF "${login.username.replaceAll('"', '""')}"`, [], undefined, bounds, deps)
+    const roles = await execute(client, `LIST ROLES OF "${login.username.replaceAll('"', '""')}"`, [], {}, bounds, deps)
     return memberOf === undefined || roles.some(row => row['role'] === memberOf) ? 'ok' : 'powerless'
   } catch (error) {
     return verdict(error)

@@ -14,6 +14,23 @@ const testing = (name: string, file: string, env: Readonly<Record<string, string
 
 const tenth = [...Array(10).keys()]
 
+/** On a real Cassandra, where chance decides what meets what. */
+const credentials: readonly (readonly [name: string, file: string, env: Readonly<Record<string, string>>])[] = [
+  ['21 rotations under load, for each delivery', 'test/real/deliveries.test.ts', { ROTATIONS: '21' }],
+  ['the holder stopped, or killed at any arrow; three sidecars', 'test/real/holder.test.ts', {}],
+  ['the only node stopped or killed at any arrow', 'test/long/credentials/outage.test.ts', {}],
+  ['two data centres, one stopped', 'test/real/ring.test.ts', {}],
+  ['two data centres, one killed', 'test/real/ring.test.ts', { KILL: 'yes' }],
+  ['slots altered, dropped, cut', 'test/real/cut.test.ts', {}],
+  ['a start without Cassandra', 'test/real/cold.test.ts', {}],
+  ['no secret in anything that is said', 'test/real/gate.test.ts', {}],
+  ['200 roles', 'test/long/credentials/many.test.ts', {}],
+]
+
+const rounds = 5
+const round = (n: number): readonly Row[] =>
+  credentials.map(([name, file, env]) => testing(`credentials: ${name}, ${n} of ${rounds}`, file, { ...env, ROUND: String(n) }))
+
 /** `seed` differs from tree to tree, so that each commit looks at something new, and repeats what it saw. */
 export const rows = (seed: number): readonly Row[] => [
   // 1,000 policies, 100 callers times 100 requests each; ten rows, so that a stop in between costs a tenth.
@@ -46,4 +63,5 @@ export const rows = (seed: number): readonly Row[] => [
     CASES: '20',
   }),
   testing('replay agrees with deciding again', 'test/unit/policy/replay-property.test.ts', { SEED: String(seed), CASES: '2000' }),
+  ...Array.from({ length: rounds }, (_, i) => round(i + 1)).flat(),
 ]

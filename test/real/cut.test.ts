@@ -1,26 +1,18 @@
 import { randomBytes } from 'node:crypto'
-import type { Client } from 'cassandra-driver'
+import driver, { type Client } from 'cassandra-driver'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { localCluster } from '../../deploy/demo/backend.ts'
 import { Clients } from '../../src/backend/index.ts'
-import type { CutDone } from '../../src/credentials/acts.ts'
 import { hashPassword } from '../../src/credentials/hash.ts'
 import type { CassandraSession } from '../../src/model/cassandra.ts'
 import type { Credential } from '../../src/model/credential.ts'
 import { Secret, SecretBytes } from '../../src/model/secret.ts'
 import { sharedCassandra, type Tenants, tenants } from '../support/cassandra.ts'
+import { printCut } from '../support/cut-figures.ts'
 import { rotated, Sidecar, slow } from '../support/sidecar.ts'
 
 const strict = await sharedCassandra()
 const lax = await sharedCassandra('lax')
-
-const print = (name: string, { nodes, reached, revoked }: CutDone): void => {
-  const shown = (ms: number | null): string => (ms === null ? 'never' : `${ms} ms`)
-  for (const { host, loginMs, connectionMs, dataMs, open } of nodes)
-    process.stderr.write(
-      `cut, ${name}, ${host}: login dead ${shown(loginMs)}, connection dead ${shown(connectionMs)}, data dead ${shown(dataMs)}, ${open?.count} open, revoked ${revoked}, ${reached}\n`,
-    )
-}
 
 /** A backend with one open connection. */
 class Backend {
@@ -85,7 +77,7 @@ for (const [name, node] of [
     it('ends new logins at once, and open connections where the cluster enforces it; else it names them', async () => {
       const { username, password } = first().current(cluster.name(role))
       const done = await second().provider.cut(cluster.name(role), 'test')
-      print(name, done)
+      printCut(name, done)
       expect(done).toMatchObject({ revoked: false, unlocked: [], unmarked: null, unreached: 0, reached: isStrict ? 'complete' : 'partly' })
       expect(done.nodes[0]?.loginMs).toBeLessThan(500)
       expect(await manager.login(username, password)).toBe('refused')
@@ -121,8 +113,11 @@ for (const [name, node] of [
       await admin.execute('TRUNCATE system_views.permissions_cache_keys')
       await admin.close()
       const done = await first().provider.cut(cluster.name(role), 'test again')
-      print(`${name}, with AUTHORIZE`, done)
+      printCut(`${name}, with AUTHORIZE`, done)
       expect(done).toMatchObject({ revoked: true, reached: 'complete' })
+      const later = new Sidecar(cluster, [role], { settings: slow })
+      await expect.poll(() => later.provider.status()[0]?.cutEnds, { timeout: 10_000 }).toBe(isStrict ? 'connections' : 'data')
+      await later.provider.close()
       expect(done.nodes[0]?.dataMs).toBeLessThan(500)
       expect(await backend.query()).toMatch(isStrict ? /access to this datacenter/ : /no SELECT permission/)
       await backend.close()
@@ -133,6 +128,32 @@ for (const [name, node] of [
       expect(await backend.query()).toBe('ok')
     })
   })
+
+describe.skipIf(lax === null)('a cut that cannot end connections', () => {
+  it('counts every one of them, also where they fill more than a page, and names some', async () => {
+    const cluster = await tenants(lax!, 'cutp')
+    const name = cluster.name('acme_finance_ro')
+    const sidecar = new Sidecar(cluster, ['acme_finance_ro'], { settings: slow })
+    await sidecar.until(rotated)
+    const { username, password } = sidecar.current(name)
+    const { distance } = driver.types
+    const client = new driver.Client({
+      contactPoints: [lax!.contactPoint],
+      localDataCenter: lax!.localDataCenter,
+      protocolOptions: { port: lax!.port },
+      credentials: { username, password: password.open() },
+      pooling: { coreConnectionsPerHost: { [distance.local]: 600 } },
+    })
+    await client.connect()
+    const done = await sidecar.provider.cut(name, 'test')
+    printCut('600 connections', done)
+    expect(done).toMatchObject({ reached: 'partly', nodes: [{ connectionMs: null, dataMs: null }] })
+    expect(done.nodes[0]?.open?.count).toBeGreaterThanOrEqual(600)
+    expect(done.nodes[0]?.open?.some).toHaveLength(20)
+    await client.shutdown()
+    await sidecar.provider.close()
+  }, 60_000)
+})
 
 describe.skipIf(strict === null)('what is handed out, in a real Cassandra', () => {
   const role = 'globex_orders_ro'

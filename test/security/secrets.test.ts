@@ -1,7 +1,6 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { inspect } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { main } from '../../cmd/main.ts'
 import { type DemoProvider, startProvider } from '../../deploy/demo/provider.ts'
@@ -9,6 +8,7 @@ import { systemClock } from '../../src/deps.ts'
 import { loadConfig } from '../../src/load.ts'
 import { loadPolicies } from '../../src/reload.ts'
 import { createSnapshot } from '../../src/snapshot.ts'
+import { printed, spellings } from '../support/leaks.ts'
 import { type Recorder, startFrom, startRecorder, type TestPostern, tenantPolicy, writeInstallation } from '../support/postern.ts'
 
 const role = 'acme_orders_ro'
@@ -25,19 +25,6 @@ let postern: TestPostern
 let token: string
 const bodies: string[] = []
 
-/** Every spelling in which a printed object, a dump or a record could show it. */
-const spellings = (secret: Buffer): string[] => {
-  const hex = secret.toString('hex')
-  return [
-    secret.toString('latin1'),
-    hex,
-    secret.toString('base64').replaceAll('=', ''),
-    secret.toString('base64url'),
-    // As `util.inspect` prints a Buffer.
-    (hex.slice(0, 40).match(/../g) ?? []).join(' '),
-  ].filter(text => text.length >= 16)
-}
-
 const secrets = (): Record<string, string[]> => ({
   password: spellings(Buffer.from(password)),
   'secret of the gateway': spellings(Buffer.from(gateway)),
@@ -47,17 +34,6 @@ const secrets = (): Record<string, string[]> => ({
   'private key of assertions': spellings(Buffer.from(String(privateKey.export({ format: 'jwk' }).d), 'base64url')),
   'token of the caller': [token, token.split('.')[2] ?? ''],
 })
-
-/** Walks what `inspect` walks, and what stands behind private names, as far as a debugger's dump of one object would. */
-const printed = (value: unknown): string =>
-  inspect(value, {
-    depth: null,
-    showHidden: true,
-    maxArrayLength: null,
-    maxStringLength: null,
-    getters: true,
-    breakLength: Number.POSITIVE_INFINITY,
-  })
 
 const shows = (text: string): string[] =>
   Object.entries(secrets()).flatMap(([name, ways]) => (ways.some(way => text.includes(way)) ? name : []))

@@ -212,18 +212,24 @@ export class FakeCluster {
     return (now?.getTime() ?? null) === (cut instanceof Date ? cut.getTime() : cut)
   }
 
+  /** With the columns that the conditions named. */
+  #notApplied(role: unknown, row: Row | undefined): readonly CqlRow[] {
+    const { cut } = this.#statics(String(role))
+    return [{ '[applied]': false, ...(row === undefined ? {} : { owner: row.owner, state: row.state, cut }) }]
+  }
+
   #own([owner, role, generation, ...conditions]: readonly unknown[]): readonly CqlRow[] {
     const [expected, cut] = conditions.length === 1 ? [undefined, conditions[0]] : conditions
     const row = this.#rows(String(role)).get(Number(generation))
     const isOwn = expected === undefined || row?.owner === expected
-    if (row === undefined || row.state !== 'pending' || !isOwn || !this.#isAsCut(role, cut)) return [{ '[applied]': false }]
+    if (row === undefined || row.state !== 'pending' || !isOwn || !this.#isAsCut(role, cut)) return this.#notApplied(role, row)
     row.owner = owner
     return [{ '[applied]': true }]
   }
 
   #confirm([at, role, generation, owner, cut]: readonly unknown[]): readonly CqlRow[] {
     const row = this.#rows(String(role)).get(Number(generation))
-    if (!row || row.owner !== owner || row.state !== 'pending' || !this.#isAsCut(role, cut)) return [{ '[applied]': false }]
+    if (!row || row.owner !== owner || row.state !== 'pending' || !this.#isAsCut(role, cut)) return this.#notApplied(role, row)
     row.state = 'current'
     row.at = at
     this.statics.set(String(role), { cut: null, cut_why: null, asked: null })

@@ -196,10 +196,12 @@ export const guardrails: Judge = facts => {
       ),
     )
   for (const [setting, needed] of [
-    ['read_consistency_levels_disallowed', ['LOCAL_QUORUM', 'LOCAL_SERIAL']],
-    ['write_consistency_levels_disallowed', ['LOCAL_QUORUM', 'LOCAL_SERIAL']],
+    ['read_consistency_levels_disallowed', ['LOCAL_QUORUM', 'SERIAL', 'LOCAL_SERIAL']],
+    ['write_consistency_levels_disallowed', ['LOCAL_QUORUM', 'SERIAL', 'LOCAL_SERIAL']],
   ] as const) {
-    const bitten = needed.filter(level => [...(settingOf(facts, setting)?.keys() ?? [])].some(value => value.includes(level)))
+    const bitten = needed.filter(level =>
+      [...(settingOf(facts, setting)?.keys() ?? [])].some(value => value.match(/\w+/g)?.includes(level)),
+    )
     if (bitten.length > 0)
       found.push(
         fail(

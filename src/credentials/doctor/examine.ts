@@ -1,3 +1,4 @@
+import { neededTables } from '../schema.ts'
 import { type Check, fail, type Judge, ok, type Wanted } from './check.ts'
 import {
   cacheValidity,
@@ -14,17 +15,18 @@ import {
 import type { ClusterFacts } from './facts.ts'
 import { cutReach, manager, slots } from './roles.ts'
 
-const schema: Judge = ({ columns }) => {
-  const name = 'tables'
-  const missing = ['secret', 'cut', 'asked'].filter(column => !columns.has(column))
-  if (missing.length === 0) return [ok(name, 'postern.leases and postern.generations as this version needs them.')]
-  return [
-    fail(
-      name,
-      columns.size === 0 ? 'postern.generations does not exist.' : `postern.generations is an older one: it has no ${missing.join(', ')}.`,
-      'Let a DBA run: postern cassandra init.',
-    ),
-  ]
+const schema: Judge = ({ tables }) => {
+  const needed = neededTables()
+  const faults = [...needed].flatMap(([table, columns]) => {
+    const there = tables.get(table)
+    const missing = [...columns].filter(column => !there?.has(column))
+    if (missing.length === 0) return []
+    const text = there ? `postern.${table} is an older one: it has no ${missing.join(', ')}.` : `postern.${table} does not exist.`
+    return [fail('tables', text, 'Let a DBA run: postern cassandra init.')]
+  })
+  return faults.length > 0
+    ? faults
+    : [ok('tables', `${[...needed.keys()].map(name => `postern.${name}`).join(', ')}, as this version needs them.`)]
 }
 
 const judges: readonly Judge[] = [

@@ -45,8 +45,8 @@ export interface ClusterFacts {
   readonly slots: readonly SlotFacts[]
   /** What came of logging in as cassandra/cassandra. */
   readonly standardLogin: LoginProof
-  /** Columns of postern.generations; empty: no such table. */
-  readonly columns: ReadonlySet<string>
+  /** Columns of the tables in keyspace postern. */
+  readonly tables: ReadonlyMap<string, ReadonlySet<string>>
 }
 
 export interface Probing {
@@ -61,7 +61,9 @@ export interface Probing {
 /** Reads everything that the checks need. Rejects with a CqlFault where not even the tables that every role may read answer. */
 export const gather = async ({ session, clock, manager, roles, progress }: Probing): Promise<ClusterFacts> => {
   progress('reading versions, settings and clocks of each node')
-  const nodes = await Promise.all(session.hosts().map(host => nodeFacts(session, clock, host)))
+  // A node that hangs is what doctor is asked about: it counts as one that does not answer, and the others are judged.
+  const answers = await Promise.all(session.hosts().map(host => nodeFacts(session, clock, host).catch(() => null)))
+  const nodes = answers.filter(node => node !== null)
   const members = await membersOf(session)
   progress('reading replication and the grants of the manager')
   const keyspaces = await session.execute('SELECT keyspace_name, replication FROM system_schema.keyspaces')
@@ -82,7 +84,7 @@ export const gather = async ({ session, clock, manager, roles, progress }: Probi
     isSuperuser: own.some(row => row['super'] === true),
     slots,
     standardLogin,
-    columns: await columnsOf(session),
+    tables: await tablesOf(session),
   }
 }
 
@@ -128,9 +130,12 @@ const slotFacts = async (session: CassandraSession, role: string, slot: Slot): P
   }
 }
 
-const columnsOf = async (session: CassandraSession): Promise<ReadonlySet<string>> => {
-  const cql = "SELECT column_name FROM system_schema.columns WHERE keyspace_name = 'postern' AND table_name = 'generations'"
-  return new Set((await session.execute(cql)).map(row => String(row['column_name'])))
+const tablesOf = async (session: CassandraSession): Promise<ReadonlyMap<string, ReadonlySet<string>>> => {
+  const tables = new Map<string, Set<string>>()
+  const cql = "SELECT table_name, column_name FROM system_schema.columns WHERE keyspace_name = 'postern'"
+  for (const { table_name: table, column_name: column } of await session.execute(cql))
+    tables.set(String(table), (tables.get(String(table)) ?? new Set()).add(String(column)))
+  return tables
 }
 
 const grantsOf = (rows: readonly CqlRow[]): readonly Grant[] =>

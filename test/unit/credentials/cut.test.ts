@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import type { CutDone } from '../../../src/credentials/acts.ts'
+import { markCut } from '../../../src/credentials/generations.ts'
+import { CqlFault, type ExecuteOptions } from '../../../src/model/cassandra.ts'
 import { SecretBytes } from '../../../src/model/secret.ts'
 import type { ManualClock } from '../../support/manual-clock.ts'
 import { kinds, minute, type Process, role, settings, slotA, slotB, start, world } from '../../support/rotating.ts'
@@ -132,6 +134,17 @@ describe('a cut', () => {
     for (const process of [holder, follower]) expect(process.provider.status()).toMatchObject([{ state: 'cut' }])
   })
 
+  it('is told to the sidecars of the own data centre alone where the others are away', async () => {
+    const asked: unknown[] = []
+    const execute = async (_cql: string, _params?: readonly unknown[], options?: ExecuteOptions) => {
+      asked.push(options?.alone ?? false)
+      if (!options?.alone) throw new CqlFault(0x1000, 'Cannot achieve consistency level SERIAL')
+      return [{ '[applied]': true }]
+    }
+    await markCut({ execute }, role, { at: 1, why: 'x' })
+    expect(asked).toEqual([false, true])
+  })
+
   it('that the rows could not be told of holds here, and is told when they can', async () => {
     const { clock, cluster } = world()
     const holder = await start(cluster, [role], { keys })
@@ -142,6 +155,17 @@ describe('a cut', () => {
     expect(holder.provider.status()).toMatchObject([{ state: 'cut' }])
     expect(other.provider.status()).toMatchObject([{ state: 'current' }])
     holder.session.mishap = () => null
+    await clock.advance(minute)
+    for (const process of [holder, other]) expect(process.provider.status()).toMatchObject([{ state: 'cut' }])
+  })
+
+  it('that the rows could not be told of is told by a process that makes and shares nothing, too', async () => {
+    const { clock, cluster } = world()
+    const holder = await start(cluster)
+    const other = await start(cluster)
+    other.session.mishap = cql => (cql.includes('SET cut') ? 'fails' : null)
+    expect((await cut(clock, other)).unmarked).not.toBeNull()
+    other.session.mishap = () => null
     await clock.advance(minute)
     for (const process of [holder, other]) expect(process.provider.status()).toMatchObject([{ state: 'cut' }])
   })
@@ -266,6 +290,22 @@ describe('a rotation that is asked for', () => {
     })
     expect(process.provider.status()).toMatchObject([{ state: 'cut' }])
     expect(await rotate(clock, process, true)).toEqual({ is: 'rotated', generation: 2 })
+  })
+
+  it('is refused just so, and wanted just so, where the rows know nothing of the cut yet: they are told first', async () => {
+    const { clock, cluster } = world()
+    const process = await start(cluster)
+    process.session.mishap = cql => (cql.includes('SET cut') ? 'fails' : null)
+    expect((await cut(clock, process)).unmarked).not.toBeNull()
+    process.session.mishap = () => null
+    cluster.connect(slotA, '10.0.3.7:51000')
+    // No time passes: the next look would tell them too, and forget the wish.
+    const asking = process.provider.rotate(role, false)
+    await clock.advance(0)
+    expect(await asking).toMatchObject({ is: 'refused' })
+    expect(cluster.statics.get(role)).toMatchObject({ cut_why: 'laptop stolen' })
+    cluster.connections?.clear()
+    expect(await rotate(clock, process)).toEqual({ is: 'rotated', generation: 2 })
   })
 
   it('is refused for a role that no policy names', async () => {

@@ -63,6 +63,26 @@ describe('a rotation', () => {
     expect(await cluster.accepts(slotA, first.password)).toBe(true)
   })
 
+  it.each<[string, (rows: Map<number, { state: string }>) => void]>([
+    ['lost the newest', rows => void rows.delete(2)],
+    ['lost its confirmation', rows => void Object.assign(rows.get(2)!, { state: 'pending' })],
+  ])('goes on from the slot in use where the rows %s, as after a restore', async (_, lose) => {
+    const { clock, cluster } = world()
+    const process = await start(cluster, [role], { keys: [new SecretBytes(randomBytes(32))] })
+    await clock.advance(settings.rotateEvery)
+    const second = process.current()
+    expect(second).toMatchObject({ username: slotB, generation: 2 })
+    lose(cluster.generations.get(role)!)
+    // Somebody asks, or the lease comes back, before the next one is due.
+    cluster.leases.clear()
+    await clock.advance(minute)
+    expect(process.current()).toMatchObject({ generation: 2 })
+    expect(await cluster.accepts(slotB, second.password)).toBe(true)
+    await clock.advance(settings.rotateEvery)
+    expect(process.current()).toMatchObject({ username: slotA, generation: 3 })
+    expect(await cluster.accepts(slotB, second.password)).toBe(true)
+  })
+
   it('retries a lost ALTER with the same secret and the same generation', async () => {
     const { clock, cluster } = world()
     let lost = 3
@@ -72,6 +92,25 @@ describe('a rotation', () => {
     expect(process.current().generation).toBe(1)
     expect(new Set(cluster.alters.map(alter => alter.hash)).size).toBe(1)
     expect(cluster.alters).toHaveLength(4)
+  })
+
+  it('hands out what was confirmed though the answer was lost', async () => {
+    const { clock, cluster } = world()
+    const process = await start(cluster)
+    let losses = 0
+    process.session.mishap = cql => (cql.includes("SET state = 'current'") && losses++ === 0 ? 'is lost' : null)
+    await clock.advance(settings.rotateEvery + minute)
+    expect(losses).toBe(2)
+    expect(process.current()).toMatchObject({ generation: 2, username: slotB })
+    expect(kinds(process, 'failed')).toHaveLength(1)
+    expect(
+      new Set(
+        cluster.alters
+          .filter(({ login }) => login === slotB)
+          .slice(1)
+          .map(({ hash }) => hash),
+      ).size,
+    ).toBe(1)
   })
 
   it('hands out nothing that one node refuses, and keeps the current one meanwhile', async () => {
@@ -177,6 +216,18 @@ describe('an outage', () => {
     await clock.advance(3 * minute)
     expect(await cluster.accepts(slotA, old)).toBe(true)
     expect(process.current().generation).toBe(2)
+  })
+
+  it('that holds up the line before a role ever gets its turn leaves its credential promised', async () => {
+    const { clock, cluster } = world()
+    const roles = ['acme_finance_ro', 'acme_finance_rw']
+    const process = await start(cluster, roles)
+    process.session.mishap = cql => (cql.startsWith('ALTER') ? 'hangs' : null)
+    for (let i = 0; i < 6; i++) {
+      await clock.advance(5 * minute)
+      for (const name of roles) expect(process.current(name).notAfter, `${name} after ${i * 5 + 5} min`).toBeGreaterThan(clock.now())
+    }
+    expect(process.current('acme_finance_rw').generation).toBe(1)
   })
 
   it('longer than the hard TTL keeps the old credential where that is wished, for every sidecar, and says so once', async () => {

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { describe, expect, it } from 'vitest'
-import { schemaScript } from '../../../src/credentials/schema.ts'
+import { neededTables, schemaScript } from '../../../src/credentials/schema.ts'
 import { planned, replicationOf } from '../../../src/provision.ts'
 import { statements } from '../../../src/store/script.ts'
 
@@ -11,6 +11,15 @@ describe('the CQL that Postern needs', () => {
   it('is the same in deploy/cassandra/init.cql, for the roles of the demo', async () => {
     const url = new URL('../../../deploy/cassandra/init.cql', import.meta.url)
     expect(await readFile(url, 'utf8')).toBe(schemaScript(plan))
+  })
+
+  it('says which tables and columns it makes', () => {
+    const shown = Object.fromEntries([...neededTables()].map(([name, columns]) => [name, [...columns].join(' ')]))
+    expect(shown).toEqual({
+      leases: 'name owner until',
+      generations: 'role generation slot state owner at secret not_before not_after cut cut_why asked',
+      denials: 'scope id entry',
+    })
   })
 
   it('replicates as asked, and names the data centres as they are', () => {

@@ -1,11 +1,12 @@
 import driver from 'cassandra-driver'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { readDocument } from '../../../src/config/document.ts'
 import { Source } from '../../../src/config/source.ts'
 import { CqlFault } from '../../../src/model/cassandra.ts'
 import { Secret } from '../../../src/model/secret.ts'
 import { clientOptions, openSession, toFault, verdict } from '../../../src/store/session.ts'
 import { cassandraShape } from '../../../src/store/settings.ts'
+import { printed } from '../../support/leaks.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
 
 const settings = { contactPoints: ['10.0.0.1'], port: 9142, localDataCenter: 'dc1', tls: null }
@@ -18,13 +19,21 @@ describe('a session', () => {
     expect(options).toMatchObject({
       protocolOptions: { port: 9142, maxVersion: 4 },
       queryOptions: { fetchSize: 500 },
-      credentials: { username: 'm', password: 'p' },
     })
     expect(options.sslOptions).toBeUndefined()
     const delays = options.policies?.reconnection?.newSchedule()
     const first = Number(delays?.next().value)
     expect(first).toBeLessThan(300)
     for (let i = 0; i < 20; i++) expect(Number(delays?.next().value)).toBeLessThanOrEqual(6_000)
+  })
+
+  it('lets no client or connection of the driver hold the password', async () => {
+    const password = 'a-password-that-would-be-seen'
+    const options = clientOptions(driver, settings, { username: 'm', password: new Secret(password) }, bounds)
+    expect(printed(new driver.Client(options))).not.toContain(password)
+    const answer = vi.fn()
+    options.authProvider?.newAuthenticator('', '').initialResponse(answer)
+    expect(answer).toHaveBeenCalledWith(null, Buffer.from(`\0m\0${password}`))
   })
 
   it('verifies the cluster wherever TLS is on', () => {
