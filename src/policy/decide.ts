@@ -12,7 +12,7 @@ import { type CompiledPolicy, type CompiledRule, firstAllow, firstDeny, isShadow
 import { Look } from './engine/conditions.ts'
 import { isMet } from './engine/login.ts'
 import { layOut, type Plot } from './engine/plots.ts'
-import { type Claimant, type Found, hostOwners, indexingTenants } from './engine/recognise.ts'
+import { type Claimant, hostOwners, indexingTenants } from './engine/recognise.ts'
 import { Candidates } from './engine/route-index.ts'
 import type { Recognise } from './language/recognise-shape.ts'
 
@@ -37,13 +37,22 @@ interface Serving extends Plot {
   readonly basis: Basis
 }
 
-/** What depends on a token, a host and the policies alone, kept as long as the token's own object: an answer never depends on it. */
-interface Known {
+/**
+ * What depends on a token, a host and the policies alone, and which of the tenant's callers it is, kept as long as the token's own object: an answer
+ * never depends on it. One object, for each is a wait for memory.
+ */
+class Known extends CallerBits {
   readonly host: string
   readonly found: Serving | 'none' | 'several'
-  readonly own: CallerBits
   /** Of the platform's callers. */
   readonly above: CallerBits
+
+  constructor(identity: Identity, host: string, found: Serving | 'none' | 'several', platform: CompiledPolicy) {
+    super(identity, typeof found === 'object' ? found.policy.callers : [])
+    this.host = host
+    this.found = found
+    this.above = new CallerBits(identity, platform.callers)
+  }
 }
 
 type Deny = Pick<Denial, 'code' | 'reason' | 'tenant' | 'policyDigest' | 'basis'>
@@ -80,7 +89,8 @@ export function* assemblingEngine(platform: CompiledPolicy, tenants: readonly En
       const { origin, identity } = facts
       let known = memo.get(identity)
       if (known?.host !== origin.host) {
-        known = knownOf(identity, origin.host, serving(identity, origin.host), platform)
+        const found = serving(identity, origin.host)
+        known = new Known(identity, origin.host, typeof found === 'object' ? found.one : found, platform)
         memo.set(identity, known)
       }
       if (typeof known.found === 'object') return decideFor(known.found, platform, known, facts)
@@ -118,13 +128,6 @@ export type Verdict =
       readonly inDoubt: boolean
     }
 
-const knownOf = (identity: Identity, host: string, found: Found<Serving>, platform: CompiledPolicy): Known => ({
-  host,
-  found: typeof found === 'object' ? found.one : found,
-  own: new CallerBits(identity, typeof found === 'object' ? found.one.policy.callers : []),
-  above: new CallerBits(identity, platform.callers),
-})
-
 const servingOf = (
   policy: CompiledPolicy,
   plot: Plot,
@@ -156,7 +159,7 @@ const aboveOf = ({ denies: { rules, index } }: CompiledPolicy, bits: CallerBits,
 })
 
 const coveringOf = ({ table, root, rules, denies, allows }: Plot, platform: CompiledPolicy, known: Known, origin: Origin): Covering => {
-  const own = new Candidates(table, root, origin.method, origin.target.path, known.own)
+  const own = new Candidates(table, root, origin.method, origin.target.path, known)
   return {
     above: aboveOf(platform, known.above, origin),
     denies: { rules, first: denies, hits: own.denies },
