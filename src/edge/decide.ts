@@ -123,6 +123,14 @@ interface Fields {
 
 const foldedName = (name: string): string => name.replace(/[^a-z0-9]/g, '-')
 
+/** Options of the connection itself, which name no field that a policy could read. */
+const ofConnection = ['', 'close', 'keep-alive', 'upgrade']
+const nominatedBy = (value: string): string[] =>
+  value
+    .split(',')
+    .map(name => foldedName(withoutBlanks(name).toLowerCase()))
+    .filter(name => !ofConnection.includes(name))
+
 const fieldsOf = (rawHeaders: readonly string[], { original, clientIp, callerCertificate }: DecideTrust): Fields | Refusal => {
   const wanted: readonly string[] = [
     ...styles[original],
@@ -137,8 +145,7 @@ const fieldsOf = (rawHeaders: readonly string[], { original, clientIp, callerCer
     const folded = foldedName(name)
     names.add(folded)
     if (folded !== name) otherwise.add(folded)
-    if (name === 'connection')
-      for (const nominated of (rawHeaders[i + 1] ?? '').split(',')) otherwise.add(foldedName(withoutBlanks(nominated).toLowerCase()))
+    if (name === 'connection') for (const nominated of nominatedBy(rawHeaders[i + 1] ?? '')) otherwise.add(nominated)
     if (wanted.includes(name)) read.push(name, rawHeaders[i + 1] ?? '')
     else if (wanted.includes(folded) || elsewhere.has(folded) || folded.startsWith('x-postern-')) return invalid(name.slice(0, 64))
   }
