@@ -128,8 +128,9 @@ const ofConnection = ['', 'close', 'keep-alive', 'upgrade']
 const nominatedBy = (value: string): string[] =>
   value
     .split(',')
-    .map(name => foldedName(withoutBlanks(name).toLowerCase()))
+    .map(name => withoutBlanks(name).toLowerCase())
     .filter(name => !ofConnection.includes(name))
+    .flatMap(name => [name, foldedName(name)])
 
 const fieldsOf = (rawHeaders: readonly string[], { original, clientIp, callerCertificate }: DecideTrust): Fields | Refusal => {
   const wanted: readonly string[] = [

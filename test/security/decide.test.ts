@@ -541,6 +541,14 @@ describe('what only Postern itself can do', () => {
     expect((await asked(everybody)).status).toBe(200)
   })
 
+  it('is refused for a field with a dot that a policy reads under this name and Connection names; the field itself is read', async () => {
+    const rules = `  - { deny: modes, why: w, who: anyone, to: ANY /v1/**, when: { header: { x.mode: any } } }\n${everybody}`
+    const postern = await start('x-forwarded', { rules })
+    expect((await ask(postern, '/v1/x', { ...bearer(), 'x.mode': 'no' })).status).toBe(200)
+    expect((await ask(postern, '/v1/x', { ...bearer(), 'x.mode': 'any' })).status).toBe(403)
+    expect((await ask(postern, '/v1/x', { ...bearer(), 'x.mode': 'any', connection: 'close, X.Mode' })).status).toBe(400)
+  })
+
   it('is refused for a preflight with a cookie: it is nobody, and the backend would see somebody', async () => {
     const routes = 'routes: [{ name: open, host: acme.test, prefix: /v1, upstream: api, preflight: forward }]'
     const postern = await start('x-forwarded', { sections: { routes } })
