@@ -1,8 +1,9 @@
-import { type DecideTrust, mayAsk, permitted, readQuestion } from './edge/decide.ts'
+import { mayAsk, permitted, type Question, readQuestion } from './edge/decide.ts'
 import type { Incoming } from './edge/listen.ts'
 import { type Admission, admit, answered, assertionFor, type GateStages, isUnavailable, nonceOf, withoutCredential } from './gate.ts'
 import type { Decision } from './model/decision.ts'
-import type { Origin, Outgoing } from './model/exchange.ts'
+import type { Outgoing } from './model/exchange.ts'
+import { nobody } from './model/identity.ts'
 import { Refusal } from './model/problem.ts'
 import { admitPreflight, isPreflight } from './preflight.ts'
 import type { Snapshot } from './snapshot.ts'
@@ -31,8 +32,8 @@ const decideFor = async (stages: GateStages, snapshot: Snapshot, incoming: Incom
       : admit(stages, snapshot, trail, origin)
   const admission = found instanceof Promise ? await found : found
   if (admission instanceof Refusal) return admission
-  const hidden = keptBack(trail.decision, origin, snapshot.decide)
-  if (hidden !== null) return new Refusal('PST2109', hidden)
+  const unseen = unseenFields(trail.decision, question, snapshot.decide.shown)
+  if (unseen !== null) return unseen
   const left = leftUndone(stages, admission, names)
   if (left !== null) return left
 
@@ -45,22 +46,28 @@ const decideFor = async (stages: GateStages, snapshot: Snapshot, incoming: Incom
 }
 
 /**
- * A field that policy found absent and that the other proxy may only have kept back (Envoy shows what it was told to): a deny by it would
- * not have matched.
+ * A field that policy did not see and a backend may: what the other proxy may only have kept back (Envoy shows what it was told to), and what came
+ * in another spelling or was named in `Connection`. Postern would have removed it, the other proxy sends it on, a backend behind CGI reads `X_Mode`
+ * as `x-mode`: a deny by it would not have matched.
  */
-const keptBack = (decision: Decision | null, origin: Origin, { shown }: DecideTrust): string | null => {
-  if (shown === null || decision === null) return null
+const unseenFields = (decision: Decision | null, { origin, otherwise }: Question, shown: ReadonlySet<string> | null): Refusal | null => {
+  if ((shown === null && otherwise.size === 0) || decision === null) return null
   const { facts, partial } = decision.basis.reads.ofRequest(origin)
-  if (partial) return 'fields'
-  const absent = facts.find(
-    ({ name, value }) => value === undefined && name.startsWith('header.') && !shown.has(name.slice('header.'.length)),
-  )
-  return absent?.name ?? null
+  if (partial) return new Refusal('PST2109', 'fields')
+  for (const { name: fact, value } of facts) {
+    if (!fact.startsWith('header.')) continue
+    const name = fact.slice('header.'.length)
+    if (otherwise.has(name)) return new Refusal('PST1109', name)
+    if (value === undefined && shown?.has(name) === false) return new Refusal('PST2109', fact)
+  }
+  return null
 }
 
 /** What the permit asks for and only who sends the request on could do; a yes that leaves it out would be another decision. */
-const leftUndone = (stages: GateStages, { permit, plan }: Admission, names: ReadonlySet<string>): Refusal | null => {
+const leftUndone = (stages: GateStages, { identity, permit, plan }: Admission, names: ReadonlySet<string>): Refusal | null => {
   const { cassandraRole: role, obligations } = permit
+  // A preflight is nobody's; with a cookie that nobody removes it would be somebody's to the backend.
+  if (identity === nobody && names.has('cookie')) return new Refusal('PST1109', 'cookie')
   if (obligations.hide.length > 0) return new Refusal('PST2109', 'hide')
   const claimed = plan.settings['identity-headers'].find(({ name }) => names.has(name))
   if (claimed !== undefined) return new Refusal('PST1109', claimed.name)

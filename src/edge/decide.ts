@@ -5,7 +5,7 @@ import { Refusal } from '../model/problem.ts'
 import { Ambiguous, canonicalTarget } from '../model/target.ts'
 import type { DecideSettings } from './decide-settings.ts'
 import type { ClientIpSource } from './forwarded.ts'
-import { type Head, readAuthority } from './head.ts'
+import { type Head, readAuthority, withoutBlanks } from './head.ts'
 import type { Incoming } from './listen.ts'
 import type { RouteTable } from './routes.ts'
 import { gatewayCertificate, gatewayIp } from './trust.ts'
@@ -27,6 +27,8 @@ export interface Question {
   readonly origin: Origin
   /** Names of all fields that came, with `-` for whatever some server would read as `-`. */
   readonly names: ReadonlySet<string>
+  /** Those among them that Postern would have removed or not known under the name, and that the other proxy may send on. */
+  readonly otherwise: ReadonlySet<string>
 }
 
 const path = '/decide'
@@ -99,7 +101,7 @@ export const readQuestion = (incoming: Incoming, trust: DecideTrust, routes: Rou
     headers: head.headers,
     userAgent: head.userAgent,
   }
-  return { origin, names: fields.names }
+  return { origin, names: fields.names, otherwise: fields.otherwise }
 }
 
 /** Null where this is a question. */
@@ -116,7 +118,19 @@ interface Fields {
   /** Name and value alternating, of the configured way. */
   readonly read: readonly string[]
   readonly names: ReadonlySet<string>
+  readonly otherwise: ReadonlySet<string>
 }
+
+const foldedName = (name: string): string => name.replace(/[^a-z0-9]/g, '-')
+
+/** Options of the connection itself, which name no field that a policy could read. */
+const ofConnection = ['', 'close', 'keep-alive', 'upgrade']
+const nominatedBy = (value: string): string[] =>
+  value
+    .split(',')
+    .map(name => withoutBlanks(name).toLowerCase())
+    .filter(name => !ofConnection.includes(name))
+    .flatMap(name => [name, foldedName(name)])
 
 const fieldsOf = (rawHeaders: readonly string[], { original, clientIp, callerCertificate }: DecideTrust): Fields | Refusal => {
   const wanted: readonly string[] = [
@@ -126,15 +140,18 @@ const fieldsOf = (rawHeaders: readonly string[], { original, clientIp, callerCer
   ]
   const read: string[] = []
   const names = new Set<string>()
+  const otherwise = new Set<string>()
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = (rawHeaders[i] ?? '').toLowerCase()
-    const folded = name.replace(/[^a-z0-9]/g, '-')
+    const folded = foldedName(name)
     names.add(folded)
+    if (folded !== name) otherwise.add(folded)
+    if (name === 'connection') for (const nominated of nominatedBy(rawHeaders[i + 1] ?? '')) otherwise.add(nominated)
     if (wanted.includes(name)) read.push(name, rawHeaders[i + 1] ?? '')
     else if (wanted.includes(folded) || elsewhere.has(folded) || folded.startsWith('x-postern-')) return invalid(name.slice(0, 64))
   }
   for (const name of wanted) if (fieldValues(read, name).length > 1) return invalid(name)
-  return { read, names }
+  return { read, names, otherwise }
 }
 
 interface Original {

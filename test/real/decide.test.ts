@@ -50,8 +50,18 @@ const caddy: Kind = {
   gone: 502,
 }
 
+/** Behind a load balancer whose word it takes. */
+const trusting: Kind = {
+  ...caddy,
+  conf: words => caddy.conf(words.replace('uri /decide', 'uri /decide\n      trusted_proxies 127.0.0.0/8')),
+}
+
 /** The page's own words: configuration of Postern and of the other proxy, with other addresses. */
-describe.each([nginx, caddy].map(kind => [kind.name, kind] as const))('%s as deploy/DECIDE.md sets it up', (_, kind) => {
+describe.each([
+  ['nginx', nginx],
+  ['caddy', caddy],
+  ['caddy with trusted_proxies', trusting],
+] as const)('%s as deploy/DECIDE.md sets it up', (_, kind) => {
   const found = debianProgram(kind.name, kind.path, kind.name)
   if ('missing' in found) process.stderr.write(`skipped: ${found.missing}\n`)
   describe.skipIf('missing' in found)('asks Postern and', () => asks(kind, 'program' in found ? found.program : ''))
@@ -75,7 +85,8 @@ const asks = (kind: Kind, program: string): void => {
     ann = await provider.token('ann')
     backend = await startRecorder()
     const { decide } = parse(block(page, 'yaml')) as { readonly decide: object }
-    const rules = `  - { allow: limited, why: w, who: staff, to: GET /v1/limited, then: { limit: [1/min per caller] } }
+    const rules = `  - { deny: modes, why: w, who: anyone, to: ANY /v1/**, when: { header: { x-mode: any } } }
+  - { allow: limited, why: w, who: staff, to: GET /v1/limited, then: { limit: [1/min per caller] } }
   - { allow: here, why: w, who: staff, to: ANY /v1/local, when: { ip-in: 127.0.0.1 } }
   - { allow: far, why: w, who: staff, to: GET /v1/far, when: { ip-in: 10.0.0.1 } }
   - { allow: strong, why: w, who: staff, to: GET /v1/strong, needs-login: { acr: phrh } }
@@ -92,7 +103,7 @@ const asks = (kind: Kind, program: string): void => {
       .replace('127.0.0.1:9092', `127.0.0.1:${asked !== null && 'port' in asked ? asked.port : 0}`)
       .replace('127.0.0.1:3000', `127.0.0.1:${backend.port}`)
       .replace('listen 8080', `listen 127.0.0.1:${port}`)
-      .replace('acme.api.example.com', kind === caddy ? `http://acme.test:${port}` : 'acme.test')
+      .replace('acme.api.example.com', kind.name === 'caddy' ? `http://acme.test:${port}` : 'acme.test')
     dir = await mkdtemp(join(tmpdir(), `postern-${kind.name}-`))
     await mkdir(join(dir, 'temp'))
     const conf = join(dir, 'conf')
@@ -184,6 +195,21 @@ const asks = (kind: Kind, program: string): void => {
     }
   })
 
+  it('hands the backend no field that policy denies, though the client names it as hop-by-hop or spells it otherwise', async () => {
+    expect(statusOf(await call('GET', '/v1/orders/1', [bearer(), 'X-Mode: any']))).toBe(403)
+    for (const fields of [
+      'Connection: X-Mode\r\nX-Mode: any',
+      'Connection: close, x-mode\r\nX-Mode: any',
+      'X_Mode: any',
+      'X-Mode: no\r\nx_mode: any',
+    ]) {
+      const own = fields.startsWith('Connection') ? '' : 'Connection: close\r\n'
+      const whole = /\r\n\r\n/
+      await sendRaw(port, `GET /v1/orders/1 HTTP/1.1\r\nHost: acme.test\r\n${own}${fields}\r\n${bearer()}\r\n\r\n`, whole)
+      expect([fields, ...backend.seen.flatMap(({ rawHeaders }) => rawHeaders)]).not.toContain('any')
+    }
+  })
+
   it('tells the address of its client, and not what the client says of it', async () => {
     expect(statusOf(await call('GET', '/v1/local', [bearer(), 'X-Forwarded-For: 10.0.0.1']))).toBe(200)
     await expect.poll(() => postern.records().at(-1)).toMatchObject({ request: { 'client-ip': '127.0.0.1' } })
@@ -205,6 +231,8 @@ const asks = (kind: Kind, program: string): void => {
     expect(statusOf(reply)).toBe(200)
     expect(backend.seen[0]?.headers.host).toBe('acme.test')
     await expect.poll(() => postern.records().at(-1)).toMatchObject({ request: { host: 'acme.test' } })
+    expect(statusOf(await call('GET', '/v1/orders/2', [bearer(), 'X-Forwarded-Host: globex.test']))).toBe(200)
+    await expect.poll(() => postern.records().at(-1)).toMatchObject({ request: { host: 'acme.test', path: '/v1/orders/2' } })
   })
 
   it('lets nothing pass while Postern is gone', async () => {

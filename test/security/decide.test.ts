@@ -524,6 +524,40 @@ describe('what only Postern itself can do', () => {
     expect((await byPath(await start('path'))).status).toBe(200)
   })
 
+  it.each<[string, Fields]>([
+    ['with an underscore, which Postern would have removed', { x_mode: 'any' }],
+    ['with a dot', { 'X.Mode': 'any' }],
+    ['beside the field itself', { 'x-mode': 'careful', X_Mode: 'any' }],
+    ['that Connection names, so that it is dropped here and perhaps nowhere else', { connection: 'close, X-Mode', 'x-mode': 'any' }],
+  ])('is refused for a field that a policy reads in another spelling, as backends behind CGI read it: %s', async (_, more) => {
+    const deny = '  - { deny: modes, why: w, who: anyone, to: ANY /v1/**, when: { header: { x-mode: any } } }'
+    const asked = async (rules: string): Promise<Reply> => {
+      const postern = await start('x-forwarded', { rules })
+      const reply = await ask(postern, '/v1/x', { ...bearer(), ...more })
+      if (reply.status === 400) await lastReason(postern).toBe('decide-question-invalid: x-mode')
+      return reply
+    }
+    expect((await asked(`${deny}\n${everybody}`)).status).toBe(400)
+    expect((await asked(everybody)).status).toBe(200)
+  })
+
+  it('is refused for a field with a dot that a policy reads under this name and Connection names; the field itself is read', async () => {
+    const rules = `  - { deny: modes, why: w, who: anyone, to: ANY /v1/**, when: { header: { x.mode: any } } }\n${everybody}`
+    const postern = await start('x-forwarded', { rules })
+    expect((await ask(postern, '/v1/x', { ...bearer(), 'x.mode': 'no' })).status).toBe(200)
+    expect((await ask(postern, '/v1/x', { ...bearer(), 'x.mode': 'any' })).status).toBe(403)
+    expect((await ask(postern, '/v1/x', { ...bearer(), 'x.mode': 'any', connection: 'close, X.Mode' })).status).toBe(400)
+  })
+
+  it('is refused for a preflight with a cookie: it is nobody, and the backend would see somebody', async () => {
+    const routes = 'routes: [{ name: open, host: acme.test, prefix: /v1, upstream: api, preflight: forward }]'
+    const postern = await start('x-forwarded', { sections: { routes } })
+    const preflight = { origin: 'https://app.example', 'access-control-request-method': 'POST' }
+    expect((await ask(postern, '/v1/x', preflight, 'OPTIONS')).status).toBe(200)
+    expect((await ask(postern, '/v1/x', { ...preflight, cookie: 'session=1' }, 'OPTIONS')).status).toBe(400)
+    expect((await ask(postern, '/v1/x', { ...bearer(), cookie: 'session=1' })).status).toBe(200)
+  })
+
   it('a login is never told, and where the backend would need to be given one the answer is no', async () => {
     for (const delivery of ['header', 'none']) {
       const postern = await start('x-forwarded', credentials(delivery))
