@@ -9,7 +9,8 @@ Reads, compiles and lints every policy and test file of the folder and prints ev
 instead.
   FILE...           print problems of these files only; all are read, for some problems only show between files
   --policies DIR    the folder (default policies)
-  --config FILE     also checks that the policies fit this configuration: issuers, audiences, hosts of routes, delivery of roles
+  --config FILE     also checks this configuration, and that the policies fit it: issuers, audiences, hosts of routes, delivery of roles. Files that
+                    it names (secrets, keys, certificates) are not opened here; postern serve opens them before it listens, and names what is wrong
   --strict          warnings count as errors
   --at MOMENT       the clock of the load and of the lints (default now), such as 2026-11-23T10:00:00Z
   --json            one JSON object: { findings, tenants }

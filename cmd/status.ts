@@ -19,17 +19,26 @@ export const run = async (args: string[], io: Io): Promise<number> => {
   })
   const state = await stateFolder(values, io)
   if (state === null) return exit.usage
-  const answer = await askControl(state, 'status', {}, 5_000)
-  io.out(values.json ? `${JSON.stringify(answer)}\n` : `${lines(answer, '').join('\n')}\n`)
+  const answer = (await askControl(state, 'status', {}, 5_000)) as object
+  io.out(values.json ? `${JSON.stringify(answer)}\n` : `${statusLines(answer).join('\n')}\n`)
   return exit.done
 }
 
-const lines = (value: unknown, prefix: string): string[] => {
-  if (Array.isArray(value) && value.every(item => typeof item !== 'object')) return [`${prefix.trimEnd()} ${value.join(', ')}`]
-  if (typeof value !== 'object' || value === null) return [`${prefix.trimEnd()} ${String(value)}`]
-  return Object.entries(value).flatMap(([key, inner]) =>
-    typeof inner === 'object' && inner !== null && Object.keys(inner).length > 0
-      ? [`${prefix}${Array.isArray(value) ? '-' : `${key}:`}`, ...lines(inner, `${prefix}  `)]
-      : [`${prefix}${key}: ${Array.isArray(inner) ? 'none' : String(inner)}`],
-  )
+const instants = new Set(['time', 'notAfter', 'nextAt'])
+
+const scalar = (key: string, value: unknown): string => {
+  if (Array.isArray(value)) return value.length === 0 ? 'none' : value.join(', ')
+  return instants.has(key) && typeof value === 'number' ? new Date(value).toISOString() : String(value)
 }
+
+/** The answer for people: JSON without its marks, and moments as in every other command. */
+export const statusLines = (answer: object, prefix = ''): string[] =>
+  Object.entries(answer).flatMap(([key, inner]: [string, unknown]) => {
+    const name = `${prefix}${Array.isArray(answer) ? '-' : `${key}:`}`
+    const flat =
+      typeof inner !== 'object' ||
+      inner === null ||
+      Object.keys(inner).length === 0 ||
+      (Array.isArray(inner) && inner.every(item => typeof item !== 'object'))
+    return flat ? [`${name} ${scalar(key, inner)}`.trimEnd()] : [name, ...statusLines(inner, `${prefix}  `)]
+  })

@@ -20,6 +20,7 @@ import { path } from './config/values.ts'
 import { credentialsShape } from './credentials/settings.ts'
 import { type DecideSettings, decideProblems, decideShape } from './edge/decide-settings.ts'
 import { gatewayProblems } from './edge/gateway-check.ts'
+import { listenProblems } from './edge/listen-check.ts'
 import { gatewayShape, limitsShape, listenShape, routeShape } from './edge/settings.ts'
 import { type AssertionSettings, assertionShape } from './identity/assertion-settings.ts'
 import { type AwsIamSettings, awsIamShape } from './identity/aws-iam-settings.ts'
@@ -99,7 +100,18 @@ export const readConfig = (file: string, bytes: Buffer): ReadConfig => {
 
 const crossCheck = (config: Config, source: Source, provenance: Provenance): void => {
   const at = (key: string): number => provenance.get(key) ?? 0
-  for (const { key, number, message } of [...gatewayProblems(config.gateway, config.listen), ...decideProblems(config.decide)])
+  const listeners = listenProblems([
+    ['listen.proxy', config.listen.proxy],
+    ['listen.ops', config.listen.ops],
+    ['decide.listen', config.decide?.listen],
+    ['credentials.endpoint.listen', config.credentials?.endpoint?.listen],
+    ['revocation.logout.listen', config.revocation.logout?.listen],
+  ])
+  for (const { key, number, message } of [
+    ...gatewayProblems(config.gateway, config.listen),
+    ...decideProblems(config.decide),
+    ...listeners,
+  ])
     source.error(at(key), number, message)
   if (config.dpop['nonce-key-file'] !== null && !config.dpop.nonce)
     source.error(at('dpop.nonce-key-file'), 204, 'a key without nonces does nothing. Write nonce: true beside it, or remove it.')

@@ -52,6 +52,36 @@ describe('who may ask for decisions', () => {
   })
 })
 
+describe('listeners', () => {
+  const listen = '{ proxy: "127.0.0.1:8080", ops: "127.0.0.1:9090" }'
+  const decide = (at: string) => `{ listen: ${at}, original: path, peers: [10.0.1.0/24] }`
+
+  it.each<[string, Readonly<Record<string, string>>, string]>([
+    [
+      'ops and the proxy',
+      { listen: '{ proxy: "127.0.0.1:8080", ops: "127.0.0.1:8080" }' },
+      'C204:2:41 127.0.0.1:8080 is the address of listen.proxy, too.',
+    ],
+    ['decisions and ops', { listen, decide: decide('"127.0.0.1:9090"') }, 'C204:8:19 127.0.0.1:9090 is the address of listen.ops, too.'],
+    [
+      'logout and decisions',
+      {
+        listen,
+        decide: decide('"127.0.0.1:9091"'),
+        revocation: '{ logout: { listen: "127.0.0.1:9091", clients: [{ issuer: "https://login.example.com/", client-id: web }] } }',
+      },
+      '127.0.0.1:9091 is the address of decide.listen, too. Write another port or socket.',
+    ],
+  ])('cannot share an address: %s', (_, changes, error) => {
+    expect(read(changes).errors.join()).toContain(error)
+  })
+
+  it('may each have one, and port 0 is another each time', () => {
+    expect(read({ listen, decide: decide('"127.0.0.1:9092"') }).errors).toEqual([])
+    expect(read({ decide: decide('"127.0.0.1:0"') }).errors).toEqual([])
+  })
+})
+
 describe('what must be proved beside a token', () => {
   it('has defaults', () => {
     const rows = new Map(showConfig(read({})).map(({ key, value }) => [key, value]))
