@@ -11,7 +11,7 @@ import { CallerBits } from './engine/callers.ts'
 import { type CompiledPolicy, type CompiledRule, firstAllow, firstDeny, isShadowed, type RouteMatch } from './engine/compile.ts'
 import { Look } from './engine/conditions.ts'
 import { isMet } from './engine/login.ts'
-import { layOut, type Plot } from './engine/plots.ts'
+import { type Layout, layOut, type Plot } from './engine/plots.ts'
 import { type Claimant, hostOwners, indexingTenants } from './engine/recognise.ts'
 import { Candidates } from './engine/route-index.ts'
 import type { Recognise } from './language/recognise-shape.ts'
@@ -41,8 +41,11 @@ interface Serving extends Plot {
  * What depends on a token, a host and the policies alone, and which of the tenant's callers it is, kept as long as the token's own object: an answer
  * never depends on it. One object, for each is a wait for memory.
  */
-class Known extends CallerBits {
+class Known extends CallerBits implements Plot {
   readonly host: string
+  readonly root: number
+  readonly denies: number
+  readonly allows: number
   readonly found: Serving | 'none' | 'several'
   /** Of the platform's callers. */
   readonly above: CallerBits
@@ -50,6 +53,10 @@ class Known extends CallerBits {
   constructor(identity: Identity, host: string, found: Serving | 'none' | 'several', platform: CompiledPolicy) {
     super(identity, typeof found === 'object' ? found.policy.callers : [])
     this.host = host
+    const { root, denies, allows } = typeof found === 'object' ? found : { root: 0, denies: 0, allows: 0 }
+    this.root = root
+    this.denies = denies
+    this.allows = allows
     this.found = found
     this.above = new CallerBits(identity, platform.callers)
   }
@@ -64,10 +71,10 @@ export const policyEngine = (platform: CompiledPolicy, tenants: readonly Enforce
   finish(assemblingEngine(platform, tenants))
 
 export function* assemblingEngine(platform: CompiledPolicy, tenants: readonly Enforced[]): Steps<PolicyEngine> {
-  const plots = yield* layOut(tenants.flatMap(({ policy, recognise }) => (policy === null || recognise === null ? [] : policy)))
+  const layout = yield* layOut(tenants.flatMap(({ policy, recognise }) => (policy === null || recognise === null ? [] : policy)))
   const claimants = tenants.flatMap(({ policy, recognise, observeUntil = null, state: { tenant } }) => {
     if (recognise === null) return []
-    const plot = policy && plots.get(policy)
+    const plot = policy && layout.plots.get(policy)
     return [{ recognise, tenant, serving: policy && plot ? servingOf(policy, plot, platform, recognise, observeUntil) : null }]
   })
   yield
@@ -93,7 +100,7 @@ export function* assemblingEngine(platform: CompiledPolicy, tenants: readonly En
         known = new Known(identity, origin.host, typeof found === 'object' ? found.one : found, platform)
         memo.set(identity, known)
       }
-      if (typeof known.found === 'object') return decideFor(known.found, platform, known, facts)
+      if (typeof known.found === 'object') return decideFor(known.found, layout, platform, known, facts)
       const broken = known.found === 'none' ? waiting(identity, origin.host) : 'several'
       if (typeof broken === 'object')
         return denial({ code: 'PST2104', reason: 'policy-unavailable', tenant: broken.one, policyDigest: null, basis })
@@ -158,12 +165,12 @@ const aboveOf = ({ denies: { rules, index } }: CompiledPolicy, bits: CallerBits,
   hits: new Candidates(index.table, 0, method, target.path, bits).denies,
 })
 
-const coveringOf = ({ table, root, rules, denies, allows }: Plot, platform: CompiledPolicy, known: Known, origin: Origin): Covering => {
-  const own = new Candidates(table, root, origin.method, origin.target.path, known)
+const coveringOf = ({ table, rules }: Layout, platform: CompiledPolicy, known: Known, origin: Origin): Covering => {
+  const own = new Candidates(table, known.root, origin.method, origin.target.path, known)
   return {
     above: aboveOf(platform, known.above, origin),
-    denies: { rules, first: denies, hits: own.denies },
-    allows: { rules, first: allows, hits: own.allows },
+    denies: { rules, first: known.denies, hits: own.denies },
+    allows: { rules, first: known.allows, hits: own.allows },
   }
 }
 
@@ -191,10 +198,10 @@ export const judgeRules = (policy: CompiledPolicy, platform: CompiledPolicy, loo
 }
 
 /** Permits are made here and in `letPass` alone, and never from a shadow rule. */
-const decideFor = (serving: Serving, platform: CompiledPolicy, known: Known, facts: Facts): Decision => {
+const decideFor = (serving: Serving, layout: Layout, platform: CompiledPolicy, known: Known, facts: Facts): Decision => {
   const { tenant, digest, basis } = serving
   const look = new Look(facts)
-  const covering = coveringOf(serving, platform, known, facts.origin)
+  const covering = coveringOf(layout, platform, known, facts.origin)
   const shadow = serving.shadowed ? shadowOf(serving.policy, platform, covering, look) : null
   const verdict = judge(covering, look, false)
   if (verdict.effect !== 'allow' && isObserved(serving, verdict, facts.now)) return letPass(serving, platform, verdict, shadow)
