@@ -109,10 +109,10 @@ export interface OracleRequest {
 
 /**
  * Where bufbuild strays from CEL or RE2: names that begin with a word of the language, blanks between brackets with
- * nothing else in them or between two "!", comments in a row, and "{" that stands for itself before a repetition.
+ * nothing else in them, blanks or comments between two "!", comments in a row, and "{" that stands for itself before a repetition.
  */
 export const isStray = (text: string, pattern: string): boolean =>
-  /\b(true|false|null|in)\w/.test(text) || /\(\s+\)|\(\s*\/\/|!\s+!|\/\/.*\s+\/\//.test(text) || /\{[*+?{]/.test(pattern)
+  /\b(true|false|null|in)\w/.test(text) || /\(\s+\)|\(\s*\/\/|!(?:\s|\/\/.*)+!|\/\/.*\s+\/\//.test(text) || /\{[*+?{]/.test(pattern)
 
 /** The same text, judged by bufbuild's CEL, which wants a line end after a comment. */
 export const oracle = (text: string): ((request: OracleRequest) => boolean | 'error') => {
